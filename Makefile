@@ -1,0 +1,48 @@
+# ringdown: the README names `demo` and `test`; the rest is for whoever works on it.
+# Everything runs as an ordinary user; what is fetched goes into the user's cache directory.
+
+.PHONY: help demo run test lint mutants openapi install clean
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+
+help:
+	@echo 'make demo           an alert becomes a call that somebody acknowledges, before your eyes (KEEP=1: leave it running)'
+	@echo 'make test           formatting, lints, all tests'
+	@echo 'make run            the server, with ./ringdown.toml'
+	@echo 'make lint           formatting and lints only'
+	@echo 'make mutants        does a test notice when the deciding code is broken?'
+	@echo 'make openapi        write openapi/openapi.json anew'
+	@echo 'make install        the binary, the example configuration and a systemd unit below PREFIX (as root)'
+
+demo:
+	@scripts/with asterisk espeak -- scripts/demo
+
+run:
+	$(CARGO) run --bin ringdown -- serve
+
+test:
+	@scripts/with asterisk espeak postgres alertmanager -- scripts/test
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+mutants:
+	@scripts/mutants
+
+openapi:
+	$(CARGO) run --quiet --bin ringdown -- openapi > openapi/openapi.json
+
+install:
+	$(CARGO) build --release --locked --bin ringdown
+	install -D -m 755 target/release/ringdown $(DESTDIR)$(PREFIX)/bin/ringdown
+	install -D -m 644 ringdown.example.toml $(DESTDIR)$(PREFIX)/share/doc/ringdown/ringdown.example.toml
+	install -d $(DESTDIR)$(PREFIX)/share/ringdown
+	cp -R asterisk/conf $(DESTDIR)$(PREFIX)/share/ringdown/asterisk
+	install -D -m 644 deploy/ringdown.service $(DESTDIR)/etc/systemd/system/ringdown.service
+	@echo 'next: /etc/ringdown/ringdown.toml, then: systemctl daemon-reload && systemctl enable --now ringdown'
+
+clean:
+	$(CARGO) clean

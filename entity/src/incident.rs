@@ -1,0 +1,31 @@
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "incident")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub dedup_key: String,
+    pub open_key: Option<String>,
+    pub policy_name: Option<String>,
+    pub policy: Option<Json>,
+    pub source: String,
+    #[sea_orm(column_type = "Text")]
+    pub summary: String,
+    #[sea_orm(column_type = "Text")]
+    pub details: String,
+    pub severity: String,
+    pub labels: Json,
+    pub truncated: i32,
+    pub state: String,
+    pub state_document: Json,
+    pub due_at: Option<DateTimeUtc>,
+    pub version: i64,
+    pub raised_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

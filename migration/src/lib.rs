@@ -1,0 +1,17 @@
+//! ringdown's migrations. Append-only: one that has been released is never edited. Each runs on
+//! SQLite and on PostgreSQL.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{MigrationTrait, async_trait};
+
+mod m20261120_000001_spine;
+
+/// All migrations, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261120_000001_spine::Migration)]
+    }
+}

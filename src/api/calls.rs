@@ -1,0 +1,310 @@
+//! Calls: place one, lists, one, give one up.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use poem_openapi::{
+    ApiResponse, Enum, Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use uuid::Uuid;
+
+use super::{State, Tag, auth::Credential, error::Problem, incidents::TimelineLine, text};
+use crate::{
+    engine::{Alert, PolicyChoice, Raised},
+    escalation::{Policy, Step, Target},
+    id::{CallId, IncidentId},
+    store::{self, CallFilter, Content, Member},
+};
+
+/// Calls.
+pub struct Calls(pub State);
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum CallStatus {
+    /// Waits to be placed.
+    Pending,
+    /// On its way.
+    Dialing,
+    /// The far end rings.
+    Ringing,
+    /// Somebody, or something, is on the line.
+    Answered,
+    /// Was answered and is over.
+    Completed,
+    /// The line was engaged.
+    Busy,
+    /// It rang, and nobody came.
+    NoAnswer,
+    /// The person declined.
+    Rejected,
+    /// It could not be placed, or there is no such number.
+    Failed,
+    /// Given up, since nobody needed it any more.
+    Canceled,
+}
+
+/// A call to be placed.
+#[derive(Debug, Object)]
+struct NewCall {
+    /// The number: E.164, or nationally for the configured country, or an extension.
+    #[oai(validator(max_length = 40))]
+    to: String,
+    /// What is spoken.
+    #[oai(validator(max_length = 100_000))]
+    text: String,
+    /// How often it is tried.
+    #[oai(default = "default_attempts", validator(minimum(value = "1"), maximum(value = "10")))]
+    attempts: u32,
+    /// Seconds from one try to the next.
+    #[oai(default = "default_attempt_delay", validator(minimum(value = "1"), maximum(value = "86400")))]
+    attempt_delay: u32,
+}
+
+fn default_attempts() -> u32 {
+    1
+}
+
+fn default_attempt_delay() -> u32 {
+    60
+}
+
+/// A call.
+#[derive(Debug, Object)]
+struct Call {
+    /// Its identifier, and the Asterisk channel's `Uniqueid`.
+    id: Uuid,
+    /// The incidents it is about.
+    incident_ids: Vec<Uuid>,
+    /// Whom it is for: a contact's name, or the number.
+    to: String,
+    /// The number that is dialled.
+    number: String,
+    /// Which of the contact's numbers that is, from 1.
+    nth_number: u32,
+    /// Where it stands.
+    status: CallStatus,
+    /// As Asterisk's: ANSWERED, NO ANSWER, BUSY, FAILED, CONGESTION.
+    #[oai(skip_serializing_if_is_none)]
+    disposition: Option<String>,
+    /// The hangup cause (ITU-T Q.850; 0 is none).
+    #[oai(skip_serializing_if_is_none)]
+    cause: Option<u16>,
+    /// The hangup cause in words.
+    #[oai(skip_serializing_if_is_none)]
+    cause_text: Option<String>,
+    /// The SIP status of the far end's answer.
+    #[oai(skip_serializing_if_is_none)]
+    sip_status: Option<u16>,
+    /// Why it did not reach anybody.
+    #[oai(skip_serializing_if_is_none)]
+    failure: Option<String>,
+    /// Seconds of speech that were played.
+    heard_seconds: f64,
+    /// The alert was played to its end at least once, or a key proved it heard.
+    heard: bool,
+    /// Every key that was pressed.
+    digits: String,
+    /// When it was queued.
+    created_at: DateTime<Utc>,
+    /// When it was placed.
+    #[oai(skip_serializing_if_is_none)]
+    dialed_at: Option<DateTime<Utc>>,
+    /// When it rang.
+    #[oai(skip_serializing_if_is_none)]
+    ringing_at: Option<DateTime<Utc>>,
+    /// When it was answered.
+    #[oai(skip_serializing_if_is_none)]
+    answered_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    #[oai(skip_serializing_if_is_none)]
+    ended_at: Option<DateTime<Utc>>,
+    /// What happened to it, oldest first; left out of lists.
+    #[oai(skip_serializing_if_is_empty)]
+    timeline: Vec<TimelineLine>,
+}
+
+/// A call that was queued.
+#[derive(Debug, Object)]
+struct Queued {
+    /// The call.
+    id: Uuid,
+    /// Its incident: retry, acknowledgement, timeline and proof are the same as for an alert.
+    incident_id: Uuid,
+}
+
+/// A page of calls, newest first.
+#[derive(Debug, Object)]
+struct CallPage {
+    /// What is on it.
+    items: Vec<Call>,
+    /// Send it as `cursor` for the next page; absent on the last.
+    #[oai(skip_serializing_if_is_none)]
+    next: Option<Uuid>,
+}
+
+#[derive(ApiResponse)]
+enum Created {
+    /// Stored, and queued.
+    #[oai(status = 201)]
+    Queued(Json<Queued>),
+}
+
+#[OpenApi(prefix_path = "/api/v2/calls", tag = "Tag::Calls")]
+impl Calls {
+    /// Call a number and speak a text
+    ///
+    /// It is stored when this answers with 2xx. The number must be allowed by the destination rules.
+    #[oai(path = "/", method = "post", operation_id = "place_call")]
+    async fn place(&self, caller: Credential, call: Json<NewCall>) -> Result<Created, Problem> {
+        let call = call.0;
+        let number = self.0.plan.parse(&call.to).map_err(|error| Problem::number("to", &error))?;
+        self.0.rules.check(&number).map_err(|refusal| Problem::refused("to", refusal))?;
+        if call.text.trim().is_empty() {
+            return Err(Problem::malformed("text: is empty"));
+        }
+        let summary = text(call.text);
+        let member = Member {
+            fingerprint: String::new(),
+            summary: summary.clone(),
+            severity: String::new(),
+            firing: true,
+            labels: BTreeMap::new(),
+        };
+        let step = Step {
+            targets: vec![Target::Number(number)],
+            attempts: call.attempts,
+            attempt_delay: TimeDelta::seconds(call.attempt_delay.into()),
+            // After the last try there is nothing to wait for.
+            delay: TimeDelta::seconds(1),
+        };
+        let raised = self
+            .0
+            .engine
+            .raise(Alert {
+                dedup_key: format!("call/{}", IncidentId::generate()),
+                policy: PolicyChoice::Own(Policy { repeat: 0, ack_timeout: None, steps: vec![step] }),
+                source: caller.0.name,
+                content: Content { summary, members: vec![member], ..Content::default() },
+                all_over: false,
+            })
+            .await?;
+        let Raised::Opened(incident) = raised else {
+            return Err(Problem::conflict("the call's incident was not new"));
+        };
+        let filter = CallFilter { incident: Some(incident), ..CallFilter::default() };
+        let calls = self.0.store.calls(filter, 1).await?;
+        let id = calls.items.first().map(|call| call.id).ok_or_else(|| Problem::not_found("call"))?;
+        Ok(Created::Queued(Json(Queued { id: id.0, incident_id: incident.0 })))
+    }
+
+    /// List calls, newest first
+    #[oai(path = "/", method = "get", operation_id = "list_calls")]
+    async fn list(
+        &self,
+        _caller: Credential,
+        /// Only in this status.
+        status: Query<Option<CallStatus>>,
+        /// Only about this incident.
+        incident_id: Query<Option<Uuid>>,
+        /// Only to this number.
+        number: Query<Option<String>>,
+        /// How many at most.
+        #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]
+        limit: Query<u64>,
+        /// `next` of the page before.
+        cursor: Query<Option<Uuid>>,
+    ) -> Result<Json<CallPage>, Problem> {
+        let number = number.0.map(|text| self.0.plan.parse(&text)).transpose();
+        let filter = CallFilter {
+            status: status.0.map(Into::into),
+            incident: incident_id.0.map(IncidentId),
+            number: number.map_err(|error| Problem::number("number", &error))?,
+            before: cursor.0,
+        };
+        let page = self.0.store.calls(filter, limit.0).await?;
+        let mut items = Vec::with_capacity(page.items.len());
+        for call in page.items {
+            items.push(self.shown(call).await?);
+        }
+        Ok(Json(CallPage { items, next: page.next }))
+    }
+
+    /// One call
+    #[oai(path = "/:id", method = "get", operation_id = "get_call")]
+    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
+        let Some(call) = self.0.store.call(CallId(id.0)).await? else { return Err(Problem::not_found("call")) };
+        let timeline = self.0.store.call_timeline(call.id).await?;
+        let mut call = self.shown(call).await?;
+        call.timeline = timeline.into_iter().map(TimelineLine::from).collect();
+        Ok(Json(call))
+    }
+
+    /// Give a call up
+    ///
+    /// It is hung up if it is under way. The incident goes on: this attempt was one without an answer.
+    #[oai(path = "/:id/cancel", method = "post", operation_id = "cancel_call")]
+    async fn cancel(&self, caller: Credential, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
+        let id = CallId(id.0);
+        let known = self.0.store.call(id).await?.ok_or_else(|| Problem::not_found("call"))?;
+        if !self.0.store.cancel_call(id, &caller.0.name, self.0.clock.now()).await? {
+            return Err(Problem::conflict(format!("the call is over: {}", known.status)));
+        }
+        self.0.bus.ring(crate::bus::Bell::Calls);
+        let call = self.0.store.call(id).await?.ok_or_else(|| Problem::not_found("call"))?;
+        Ok(Json(self.shown(call).await?))
+    }
+}
+
+impl Calls {
+    async fn shown(&self, call: store::Call) -> Result<Call, Problem> {
+        let carried = self.0.store.carried_by(call.id).await?;
+        let (ended_at, end) = call.end.unzip();
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a conversation")]
+        let heard_seconds = call.heard.ms as f64 / 1000.0;
+        Ok(Call {
+            id: call.id.0,
+            incident_ids: carried.into_iter().map(|carried| carried.incident.0).collect(),
+            to: call.to,
+            number: call.number.as_str().to_owned(),
+            nth_number: call.number_index + 1,
+            status: call.status.into(),
+            disposition: end.as_ref().map(|end| end.disposition.clone()),
+            cause: end.as_ref().map(|end| end.cause),
+            cause_text: end.as_ref().map(|end| end.cause_text.clone()),
+            sip_status: end.as_ref().and_then(|end| end.sip_status),
+            failure: end.and_then(|end| end.failure),
+            heard_seconds,
+            heard: call.heard.whole,
+            digits: call.heard.digits,
+            created_at: call.created_at,
+            dialed_at: call.dialed_at,
+            ringing_at: call.ringing_at,
+            answered_at: call.answered_at,
+            ended_at,
+            timeline: Vec::new(),
+        })
+    }
+}
+
+/// The statuses of the store and of the document, name by name.
+macro_rules! statuses {
+    ($($name:ident),*) => {
+        impl From<store::CallStatus> for CallStatus {
+            fn from(status: store::CallStatus) -> Self {
+                match status { $(store::CallStatus::$name => Self::$name),* }
+            }
+        }
+
+        impl From<CallStatus> for store::CallStatus {
+            fn from(status: CallStatus) -> Self {
+                match status { $(CallStatus::$name => Self::$name),* }
+            }
+        }
+    };
+}
+
+statuses!(Pending, Dialing, Ringing, Answered, Completed, Busy, NoAnswer, Rejected, Failed, Canceled);

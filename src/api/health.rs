@@ -1,0 +1,130 @@
+//! Whether it is alive, whether it is ready, and what its figures are. Needs no credential, and shows
+//! no alert, no number and no name.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+
+use super::{State, Tag};
+
+/// Health.
+pub struct Health(pub State);
+
+/// A part of the server.
+#[derive(Debug, Object)]
+struct Part {
+    /// Which.
+    name: String,
+    /// Whether it works.
+    ok: bool,
+    /// How it is, in words.
+    detail: String,
+}
+
+/// Whether the server does its work.
+#[derive(Debug, Object)]
+struct Readiness {
+    /// Whether alerts can be taken in and escalated.
+    ready: bool,
+    /// Ready, and something is amiss: alerts are kept, and somebody should look.
+    degraded: bool,
+    /// Its parts.
+    parts: Vec<Part>,
+}
+
+/// Alive.
+#[derive(Debug, Object)]
+struct Alive {
+    /// The version that runs.
+    version: String,
+}
+
+#[derive(ApiResponse)]
+enum Ready {
+    /// Ready; `degraded` tells whether something is amiss all the same.
+    #[oai(status = 200)]
+    Yes(Json<Readiness>),
+    /// Not ready: the database or the engine does not work.
+    #[oai(status = 503)]
+    No(Json<Readiness>),
+}
+
+/// The engine looks at what is due once a second; after so long without a look it has stopped.
+const ENGINE_SILENT: TimeDelta = TimeDelta::seconds(15);
+/// A look at the database that takes longer is a failure.
+const DATABASE: Duration = Duration::from_secs(3);
+
+#[OpenApi(tag = "Tag::Health")]
+impl Health {
+    /// Is the process alive?
+    #[oai(path = "/healthz", method = "get", operation_id = "healthz")]
+    async fn healthz(&self) -> Json<Alive> {
+        Json(Alive { version: env!("CARGO_PKG_VERSION").to_owned() })
+    }
+
+    /// Can it take alerts in and escalate them?
+    ///
+    /// A PBX that is down makes it degraded, not unready: alerts are kept, and called about later.
+    #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
+    async fn readyz(&self) -> Ready {
+        let now = self.0.clock.now();
+        let database = self.database().await;
+        let engine = engine(self.0.engine.last_look(), now);
+        let ready = database.ok && engine.ok;
+        let parts = vec![database, engine, self.pbx(), self.policy().await, self.kill_switch().await];
+        let degraded = parts.iter().any(|part| !part.ok);
+        let readiness = Json(Readiness { ready, degraded, parts });
+        if ready { Ready::Yes(readiness) } else { Ready::No(readiness) }
+    }
+}
+
+impl Health {
+    async fn database(&self) -> Part {
+        let answer = tokio::time::timeout(DATABASE, self.0.store.ping()).await;
+        match answer {
+            Ok(Ok(())) => part("database", true, "answers"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the database does not answer");
+                part("database", false, "does not answer")
+            }
+            Err(_) => part("database", false, "does not answer in time"),
+        }
+    }
+
+    fn pbx(&self) -> Part {
+        match &self.0.ami {
+            None => part("pbx", false, "none is configured: calls wait"),
+            Some(ami) if ami.is_connected() => part("pbx", true, "connected"),
+            Some(_) => part("pbx", false, "cannot be reached: calls wait"),
+        }
+    }
+
+    async fn policy(&self) -> Part {
+        match self.0.store.default_policy().await {
+            Ok(Some(_)) => part("policy", true, "there is a default policy"),
+            Ok(None) => part("policy", false, "there is no default policy: alerts that name none page nobody"),
+            Err(_) => part("policy", false, "not known"),
+        }
+    }
+
+    async fn kill_switch(&self) -> Part {
+        match self.0.store.kill_switch().await {
+            Ok(switch) if switch.stopped => part("kill_switch", false, "calls are stopped"),
+            Ok(_) => part("kill_switch", true, "calls may leave"),
+            Err(_) => part("kill_switch", false, "not known: no call leaves"),
+        }
+    }
+}
+
+fn engine(last_look: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Part {
+    match last_look {
+        Some(at) if now - at < ENGINE_SILENT => part("engine", true, "looks at what is due"),
+        Some(_) => part("engine", false, "has stopped looking at what is due"),
+        None => part("engine", false, "has not begun"),
+    }
+}
+
+fn part(name: &str, ok: bool, detail: &str) -> Part {
+    Part { name: name.to_owned(), ok, detail: detail.to_owned() }
+}

@@ -1,0 +1,235 @@
+//! HTTP: what can be asked and said from outside, and what stands around every request.
+//!
+//! Every operation is in the OpenAPI document. Every one but health needs a credential. Bodies are
+//! limited, requests have a time, each has an id; errors are RFC 9457 problems.
+
+mod alertmanager;
+mod alerts;
+mod auth;
+mod calls;
+mod error;
+mod health;
+mod incidents;
+mod kill_switch;
+
+use std::{sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use poem::{
+    Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route, get,
+    http::{HeaderName, HeaderValue, StatusCode},
+};
+use poem_openapi::{OpenApiService, Tags};
+use tracing::Instrument;
+use uuid::Uuid;
+
+pub use auth::Keys;
+
+use crate::{
+    ami::Client,
+    bus::Bus,
+    clock::Clock,
+    config::{Access, Per},
+    engine::Engine,
+    phone::NumberingPlan,
+    route::destination::Rules,
+    store::Store,
+};
+
+/// What the operations work with. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    /// The database.
+    pub store: Store,
+    /// Who decides.
+    pub engine: Engine,
+    /// Wake-ups.
+    pub bus: Bus,
+    /// The time.
+    pub clock: Clock,
+    /// How numbers are read.
+    pub plan: Arc<NumberingPlan>,
+    /// What may be dialled.
+    pub rules: Arc<Rules>,
+    /// What becomes one incident.
+    pub alertmanager_per: Per,
+    /// The manager connection, if there is one.
+    pub ami: Option<Client>,
+}
+
+/// What stands around every request.
+#[derive(Clone)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body: usize,
+    /// What a request may take.
+    pub time: Duration,
+    /// Who may read `/metrics`.
+    pub metrics: Access,
+    /// Who may read `/docs` and `/openapi.json`.
+    pub docs: Access,
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// What comes in.
+    Alerts,
+    /// What is kept open until a person has taken it.
+    Incidents,
+    /// Attempts to reach one number by phone.
+    Calls,
+    /// No call leaves while it is on.
+    KillSwitch,
+    /// Whether the server does its work.
+    Health,
+}
+
+type Apis = (alerts::Alerts, incidents::Incidents, calls::Calls, kill_switch::KillSwitches, health::Health);
+
+/// Items on a page unless it is said otherwise.
+fn default_limit() -> u64 {
+    50
+}
+
+/// Lines of a timeline unless it is said otherwise.
+fn default_lines() -> u64 {
+    1000
+}
+
+/// Text from outside as it is kept: whole. Only NUL, which PostgreSQL cannot hold, becomes a sign for it.
+fn text(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{2400}") } else { text }
+}
+
+fn service(state: &State) -> OpenApiService<Apis, ()> {
+    let apis = (
+        alerts::Alerts(state.clone()),
+        incidents::Incidents(state.clone()),
+        calls::Calls(state.clone()),
+        kill_switch::KillSwitches(state.clone()),
+        health::Health(state.clone()),
+    );
+    OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
+        "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
+         documents (RFC 9457), instants RFC 3339 in UTC, lists newest first with a cursor.",
+    )
+}
+
+/// The OpenAPI document, as it is served.
+#[must_use]
+pub fn document(state: &State) -> String {
+    let document: serde_json::Value = serde_json::from_str(&service(state).spec()).unwrap_or_default();
+    format!("{document:#}\n")
+}
+
+/// Everything that is served.
+pub fn app(state: State, keys: Keys, limits: Limits, metrics: Option<PrometheusHandle>) -> impl Endpoint {
+    let service = service(&state);
+    let document = document(&state);
+    let docs = limits.docs;
+    let specification =
+        poem::endpoint::make_sync(move |_| Response::builder().content_type("application/json").body(document.clone()));
+    let figures = poem::endpoint::make_sync(move |_| match &metrics {
+        Some(metrics) => {
+            metrics.run_upkeep();
+            Response::builder().content_type("text/plain; version=0.0.4").body(metrics.render())
+        }
+        None => error::response(StatusCode::NOT_FOUND, "not-found", "there are no figures"),
+    });
+    let ui = service.swagger_ui();
+    let around = Arc::new(limits.clone());
+    Route::new()
+        .nest("/docs", guarded(ui, docs))
+        .at("/openapi.json", get(guarded(specification, docs)))
+        .at("/metrics", get(guarded(figures, limits.metrics)))
+        .nest("/", service)
+        .data(keys)
+        .around(move |endpoint, request| {
+            let limits = Arc::clone(&around);
+            async move { Ok(serve(endpoint, request, &limits).await) }
+        })
+}
+
+/// A page that shows no alert, for whoever `access` says.
+fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl Endpoint {
+    page.into_endpoint().around(move |page, request| async move {
+        let local = request.remote_addr().as_socket_addr().is_some_and(|address| address.ip().is_loopback());
+        let open = match access {
+            Access::Off => return Ok(error::response(StatusCode::NOT_FOUND, "not-found", "this page is switched off")),
+            // A proxy on this machine is local too; what it forwards is not.
+            Access::Loopback => local && request.header("x-forwarded-for").is_none(),
+            Access::Key => false,
+        };
+        if open || auth::caller(&request).is_some() {
+            page.call(request).await.map(IntoResponse::into_response)
+        } else {
+            Ok(error::response(StatusCode::UNAUTHORIZED, "unauthorized", "this page needs an API key"))
+        }
+    })
+}
+
+/// One request, with everything that stands around it.
+async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
+    let id = request_id(&request);
+    let span = tracing::info_span!("request", %id, method = %request.method(), path = request.uri().path());
+    let answer = async {
+        let within = async {
+            let body = request.take_body().into_bytes_limit(limits.body).await;
+            match body {
+                Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
+                Err(error) => return error::from_framework(error.into()),
+            }
+            match endpoint.call(request).await {
+                Ok(response) => response.into_response(),
+                Err(error) => error::from_framework(error),
+            }
+        };
+        match tokio::time::timeout(limits.time, within).await {
+            Ok(response) => response,
+            // Alertmanager tries again on 5xx, and only then.
+            Err(_) => error::response(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long"),
+        }
+    };
+    let mut response = answer.instrument(span.clone()).await;
+    let status = response.status();
+    span.in_scope(|| tracing::debug!(status = status.as_u16(), "answered"));
+    metrics::counter!("ringdown_http_requests_total", "status" => status.as_u16().to_string()).increment(1);
+    if status == StatusCode::UNAUTHORIZED {
+        set(&mut response, "www-authenticate", "Bearer");
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        set(&mut response, "retry-after", "1");
+    }
+    set(&mut response, "x-request-id", &id);
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        // The documentation page brings its script and style within itself.
+        (
+            "content-security-policy",
+            "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+        ),
+    ] {
+        set(&mut response, name, value);
+    }
+    response
+}
+
+fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The id that the sender gave the request, if it is fit to stand in a log, or a new one.
+fn request_id(request: &Request) -> String {
+    let well_formed = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
+    };
+    request
+        .header("x-request-id")
+        .filter(well_formed)
+        .map_or_else(|| Uuid::from_u128(rand::random()).simple().to_string(), str::to_owned)
+}

@@ -1,0 +1,310 @@
+//! Builds everything from the configuration, runs the tasks, stops them in order.
+
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, anyhow};
+use metrics_exporter_prometheus::PrometheusHandle;
+use poem::listener::{AcceptorExt, BoxAcceptor, RustlsCertificate, RustlsConfig, TcpAcceptor};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agi, ami,
+    api::{self, Keys, Limits},
+    bus::Bus,
+    clock::Clock,
+    config::{self, Config},
+    dialer::{self, Dialer},
+    engine::Engine,
+    escalation::{Policy, Step, Target},
+    id::ContactId,
+    ivr::{self, Ivr},
+    route::Capacity,
+    script::Script,
+    speech::{self, Keep, Speech},
+    store::{SeedContact, SeedPolicy, Store},
+};
+
+/// Sounds are looked over so often for some that can go.
+const CLEANING: Duration = Duration::from_secs(3600);
+
+/// Runs the server until `shutdown`, then stops: no new requests and calls, those under way get
+/// `server.grace` seconds, the database last.
+///
+/// # Errors
+/// If it cannot begin, or a part of it ends by itself.
+pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let clock = Clock::System;
+    let bus = Bus::default();
+    private_directory(&config.server.data)
+        .with_context(|| format!("data directory {}", config.server.data.display()))?;
+    let store = Store::open(&config.database_url()).await.context("database")?;
+    seed(&store, &config, &clock).await.context("contacts and policies of the configuration")?;
+    if config.api_keys.is_empty() {
+        tracing::warn!("no API key is configured: every request but health is refused");
+    }
+    let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
+    let script = Arc::new(Script::new(config.call.keys).context("spoken texts")?);
+    let sounds = speech_settings(&config);
+    let speech =
+        Speech::open(sounds.clone()).with_context(|| format!("sound directory {}", sounds.directory.display()))?;
+    let ivr = Ivr::new(store.clone(), engine.clone(), clock.clone(), script, speech.clone(), ivr_settings(&config));
+
+    // Both are bound before anything runs: whoever sees one port answer can count on the other.
+    let agi_listener =
+        TcpListener::bind(config.agi.listen).await.with_context(|| format!("agi.listen {}", config.agi.listen))?;
+    let http_listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("server.listen {}", config.server.listen))?;
+
+    let acceptor = http_acceptor(http_listener, &config.server).context("TLS of the HTTP server")?;
+
+    let grace = Duration::from_secs(config.server.grace);
+    // Requests end first, then conversations, then the connection to the PBX.
+    let (stop_conversations, stop_dialing) = (CancellationToken::new(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    let mut dialing = JoinSet::new();
+
+    let talker = ivr.clone();
+    let talk = move |session| talker.clone().handle(session);
+    tasks.spawn(named(
+        "FastAGI",
+        agi::run(agi_listener, agi_settings(&config, grace), talk, stop_conversations.clone()),
+    ));
+    tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
+    tasks.spawn(named("cleaning", clean(speech.clone(), clock.clone(), keep(&config), stop_conversations.clone())));
+    let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, stop_dialing.clone()));
+    let client = connection.as_ref().map(|(client, _)| client.clone());
+    match (connection, &config.asterisk) {
+        (Some(connection), Some(asterisk)) => {
+            let dialer = Dialer::new(
+                store.clone(),
+                engine.clone(),
+                bus.clone(),
+                clock.clone(),
+                connection,
+                dialer_settings(&config, asterisk, &speech),
+                ivr.preparer(),
+            );
+            dialing.spawn(named("dialer", dialer.run(stop_dialing.clone())));
+        }
+        _ => tracing::error!("no PBX is configured: alerts are kept, and calls wait"),
+    }
+    let preparing = ivr.clone();
+    tokio::spawn(async move { preparing.prepare_standing().await });
+
+    let state = api::State {
+        store: store.clone(),
+        engine,
+        bus,
+        clock,
+        plan: Arc::new(config.plan.clone()),
+        rules: Arc::new(config.rules()),
+        alertmanager_per: config.alertmanager.per,
+        ami: client,
+    };
+    let limits = Limits {
+        body: config.server.body_limit,
+        time: Duration::from_secs(config.server.timeout),
+        metrics: config.server.metrics,
+        docs: config.server.docs,
+    };
+    let app = api::app(state, Keys::new(&config.api_keys), limits, metrics);
+    let stop_http = shutdown.child_token();
+    let mut http = JoinSet::new();
+    http.spawn(named("HTTP", serve_http(acceptor, app, stop_http.clone(), grace)));
+    tracing::info!(http = %config.server.listen, agi = %config.agi.listen, "ringdown is up");
+
+    // A part that ends by itself is a failure of the whole: whoever supervises us starts us anew.
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => None,
+        part = tasks.join_next() => part,
+        part = dialing.join_next(), if !dialing.is_empty() => part,
+        part = http.join_next() => part,
+    };
+    tracing::info!("stopping");
+    stop_http.cancel();
+    while http.join_next().await.is_some() {}
+    stop_conversations.cancel();
+    while tasks.join_next().await.is_some() {}
+    stop_dialing.cancel();
+    while dialing.join_next().await.is_some() {}
+    tracing::info!("stopped");
+    match ended {
+        None => Ok(()),
+        Some(Ok(part)) => Err(anyhow!("{part} has ended by itself")),
+        Some(Err(error)) => Err(anyhow!("a part has failed: {error}")),
+    }
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+/// Makes `directory`, for us alone: it holds numbers and texts.
+fn private_directory(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    // Others may pass through, to the sounds, which the PBX must read.
+    if directory.exists() { Ok(()) } else { fs::DirBuilder::new().recursive(true).mode(0o711).create(directory) }
+}
+
+/// Makes the file's contacts and policies, by name.
+async fn seed(store: &Store, config: &Config, clock: &Clock) -> anyhow::Result<()> {
+    let contacts = config
+        .contacts
+        .iter()
+        .map(|contact| SeedContact {
+            name: contact.name.clone(),
+            language: contact.language.clone(),
+            enabled: contact.enabled,
+            numbers: contact.numbers(&config.plan),
+        })
+        .collect();
+    let ids = store.seed_contacts(contacts, clock.now()).await?;
+    let policies = config.policies.iter().map(|policy| seed_policy(policy, config, &ids)).collect();
+    Ok(store.seed_policies(policies, clock.now()).await?)
+}
+
+fn seed_policy(policy: &config::Policy, config: &Config, ids: &HashMap<String, ContactId>) -> SeedPolicy {
+    let seconds = |seconds: u32| chrono::TimeDelta::seconds(seconds.into());
+    let target = |name: &String| match ids.get(name) {
+        Some(id) => Some(Target::Contact(*id)),
+        None => config.plan.parse(name).ok().map(Target::Number),
+    };
+    let steps = policy.steps.iter().map(|step| Step {
+        targets: step.targets.iter().filter_map(target).collect(),
+        attempts: step.attempts,
+        attempt_delay: seconds(step.attempt_delay),
+        delay: seconds(step.delay),
+    });
+    SeedPolicy {
+        name: policy.name.clone(),
+        policy: Policy { repeat: policy.repeat, ack_timeout: policy.ack_timeout.map(seconds), steps: steps.collect() },
+        is_default: policy.default,
+    }
+}
+
+/// How speech is made, by the configuration.
+#[must_use]
+pub fn speech_settings(config: &Config) -> speech::Settings {
+    let speech = &config.speech;
+    speech::Settings {
+        program: speech.program.clone(),
+        rate: speech.rate,
+        deadline: Duration::from_secs(speech.deadline),
+        at_once: speech.at_once.max(1),
+        directory: speech.directory.clone().unwrap_or_else(|| config.server.data.join("sounds")),
+        directory_on_pbx: speech.directory_on_pbx.clone(),
+        wideband: speech.wideband,
+    }
+}
+
+/// The manager connection, by the configuration.
+#[must_use]
+pub fn ami_settings(asterisk: &config::Asterisk) -> ami::Settings {
+    let mut settings = ami::Settings::new(&asterisk.address, &asterisk.user, asterisk.secret.clone());
+    settings.events = dialer::EVENTS;
+    // A burst of a thousand calls has some forty events each.
+    settings.queue = 65_536;
+    if asterisk.plain_login {
+        settings.login = ami::Login::Plain;
+    }
+    if asterisk.tls {
+        settings.tls = Some(ami::Tls { ca_file: asterisk.tls_ca.clone(), server_name: asterisk.tls_name.clone() });
+    }
+    settings
+}
+
+fn connect(asterisk: &config::Asterisk, shutdown: CancellationToken) -> (ami::Client, ami::Notices) {
+    let (client, notices, _task) = ami::start(ami_settings(asterisk), rand::random::<f64>, shutdown);
+    (client, notices)
+}
+
+fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech) -> dialer::Settings {
+    dialer::Settings {
+        dial: asterisk.dial.clone(),
+        context: asterisk.context.clone(),
+        caller_id: asterisk.caller_id.clone(),
+        ring_timeout: asterisk.ring_timeout,
+        capacity: Capacity { concurrent: asterisk.concurrent, per_second: asterisk.per_second },
+        rules: config.rules(),
+        agi_url: config.agi_url(),
+        sounds: speech.directory_on_pbx().to_string_lossy().into_owned(),
+    }
+}
+
+fn agi_settings(config: &Config, grace: Duration) -> agi::Settings {
+    agi::Settings {
+        allow: config.agi.allow.clone(),
+        connections: config.agi.connections,
+        connections_per_address: config.agi.connections,
+        drain: grace,
+        ..agi::Settings::default()
+    }
+}
+
+fn ivr_settings(config: &Config) -> ivr::Settings {
+    ivr::Settings {
+        lead_in: Duration::from_millis(config.call.lead_in),
+        repeat: config.call.repeat,
+        wait: Duration::from_millis(config.call.wait),
+    }
+}
+
+fn keep(config: &Config) -> Keep {
+    Keep {
+        age: Duration::from_secs(config.speech.keep_days * 86_400),
+        bytes: config.speech.keep_megabytes * 1024 * 1024,
+    }
+}
+
+/// Removes sounds that can go, now and then.
+async fn clean(speech: Speech, clock: Clock, limits: Keep, shutdown: CancellationToken) {
+    let standing: Vec<String> = ivr::STANDING.iter().map(|&name| name.to_owned()).collect();
+    loop {
+        match speech.clean(limits, clock.now().into(), &standing) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "sounds were removed"),
+            Err(error) => tracing::warn!(%error, "the sound directory cannot be cleaned"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CLEANING) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// HTTP, or HTTPS with a certificate, on a socket that is bound already.
+fn http_acceptor(listener: TcpListener, server: &config::Server) -> anyhow::Result<BoxAcceptor> {
+    let plain = TcpAcceptor::from_tokio(listener).context("server.listen")?;
+    let (Some(certificate), Some(key)) = (&server.tls_certificate, &server.tls_key) else {
+        return Ok(plain.boxed());
+    };
+    let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
+    let certificate = RustlsCertificate::new().cert(read(certificate)?).key(read(key)?);
+    let tls = RustlsConfig::new().fallback(certificate);
+    Ok(plain.rustls(futures_util::stream::once(std::future::ready(tls))).boxed())
+}
+
+async fn serve_http(
+    acceptor: BoxAcceptor,
+    app: impl poem::Endpoint + 'static,
+    shutdown: CancellationToken,
+    grace: Duration,
+) {
+    let server = poem::Server::new_with_acceptor(acceptor).idle_timeout(Duration::from_secs(60));
+    let signal = async move { shutdown.cancelled().await };
+    if let Err(error) = server.run_with_graceful_shutdown(app, signal, Some(grace)).await {
+        tracing::error!(%error, "HTTP failed");
+    }
+}
+
+/// A listener for tests and checks: whether `listen` could be bound.
+///
+/// # Errors
+/// If it could not.
+pub async fn can_bind(listen: std::net::SocketAddr) -> io::Result<()> {
+    drop(TcpListener::bind(listen).await?);
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! `ringdown check`: tries everything that the server needs, and says what to do about what fails.
+
+use std::{collections::HashSet, fs, path::Path, time::Duration};
+
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::ConfigFile;
+use crate::{
+    ami::{self, Notice},
+    app,
+    clock::Clock,
+    config::{Asterisk, Config},
+    speech::Speech,
+    store::Store,
+};
+
+/// What a part that does not answer is given.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What was tried, and what to do about it if it failed.
+struct Finding {
+    what: String,
+    outcome: Result<String, (String, &'static str)>,
+}
+
+fn good(what: &str, detail: impl Into<String>) -> Finding {
+    Finding { what: what.to_owned(), outcome: Ok(detail.into()) }
+}
+
+fn bad(what: &str, detail: impl Into<String>, advice: &'static str) -> Finding {
+    Finding { what: what.to_owned(), outcome: Err((detail.into(), advice)) }
+}
+
+pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
+    let config = match file.load() {
+        Ok(config) => config,
+        Err(mistakes) => {
+            println!("FAIL  configuration: {mistakes}");
+            return Ok(1);
+        }
+    };
+    let mut findings = vec![good("configuration", "has no mistakes")];
+    findings.push(database(&config).await);
+    findings.extend(people(&config));
+    findings.push(http(&config).await);
+    findings.push(fast_agi(&config).await);
+    findings.push(speech(&config).await);
+    match &config.asterisk {
+        Some(asterisk) => findings.push(manager(asterisk).await),
+        None => findings.push(bad("PBX", "none is configured", "add a section [asterisk]; until then calls wait")),
+    }
+    let mut failed = false;
+    for Finding { what, outcome } in findings {
+        match outcome {
+            Ok(detail) => println!("ok    {what}: {detail}"),
+            Err((detail, advice)) => {
+                failed = true;
+                println!("FAIL  {what}: {detail}\n      what to do: {advice}");
+            }
+        }
+    }
+    Ok(failed.into())
+}
+
+async fn database(config: &Config) -> Finding {
+    let advice = "check database.url, and that the server's user may write to the data directory";
+    if let Err(error) = fs::create_dir_all(&config.server.data) {
+        return bad("database", format!("{}: {error}", config.server.data.display()), advice);
+    }
+    match Store::open(&config.database_url()).await {
+        Ok(_) => good("database", "opens, and its schema is up to date"),
+        Err(error) => bad("database", error.to_string(), advice),
+    }
+}
+
+fn people(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.push(if config.api_keys.is_empty() {
+        bad("API keys", "none", "add [[api_keys]]: without one every alert is refused")
+    } else {
+        good("API keys", format!("{} of them", config.api_keys.len()))
+    });
+    findings.push(if config.policies.iter().any(|policy| policy.default) {
+        good("default policy", "there is one")
+    } else {
+        bad("default policy", "none", "set `default = true` on one policy: other alerts would page nobody")
+    });
+    let called: HashSet<&str> =
+        config.policies.iter().flat_map(|p| &p.steps).flat_map(|s| &s.targets).map(String::as_str).collect();
+    for contact in config.contacts.iter().filter(|contact| !called.contains(contact.name.as_str())) {
+        findings.push(good("contact", format!("{} is in no policy, so nobody calls them", contact.name)));
+    }
+    findings
+}
+
+async fn http(config: &Config) -> Finding {
+    match app::can_bind(config.server.listen).await {
+        Ok(()) => good("HTTP", format!("{} is free", config.server.listen)),
+        Err(_) if TcpStream::connect(config.server.listen).await.is_ok() => {
+            good("HTTP", format!("something listens on {} already (ringdown itself?)", config.server.listen))
+        }
+        Err(error) => bad("HTTP", format!("{}: {error}", config.server.listen), "choose another server.listen"),
+    }
+}
+
+async fn fast_agi(config: &Config) -> Finding {
+    let url = config.agi_url();
+    let address = url.trim_start_matches("agi://").trim_end_matches('/').to_owned();
+    let address = if address.contains(':') { address } else { format!("{address}:4573") };
+    // Ours if nothing is there yet: bind it, and see that its own address leads to it.
+    let _ours = tokio::net::TcpListener::bind(config.agi.listen).await;
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(&address)).await {
+        Ok(Ok(_)) => good("FastAGI", format!("the PBX will be sent to {url}, which leads here")),
+        _ => bad("FastAGI", format!("{url} leads nowhere from here"), "check agi.url and agi.listen"),
+    }
+}
+
+async fn speech(config: &Config) -> Finding {
+    let settings = app::speech_settings(config);
+    let advice = "install espeak-ng (or set speech.program), and let the server's user write to the sound directory";
+    let directory = settings.directory.clone();
+    let speech = match Speech::open(settings) {
+        Ok(speech) => speech,
+        Err(error) => return bad("speech", format!("{}: {error}", directory.display()), advice),
+    };
+    match speech.say("en", &["ringdown speaks"], Clock::System.now().into()).await {
+        Ok(sound) => {
+            let seconds = sound.parts.iter().sum::<u64>() / 1000;
+            match unreadable(&directory) {
+                None => good("speech", format!("{seconds} s of sound in {}", directory.display())),
+                Some(parent) => bad(
+                    "speech",
+                    format!("{} cannot be passed through by other users", parent.display()),
+                    "let the PBX's user read the sound directory (chmod o+x on what is above it)",
+                ),
+            }
+        }
+        Err(error) => bad("speech", error.to_string(), advice),
+    }
+}
+
+/// A directory above the sounds that the PBX's user cannot pass through.
+fn unreadable(directory: &Path) -> Option<std::path::PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let absolute = directory.canonicalize().ok()?;
+    let closed = |path: &&Path| fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o001 == 0);
+    absolute.ancestors().find(closed).map(Path::to_owned)
+}
+
+async fn manager(asterisk: &Asterisk) -> Finding {
+    let stop = CancellationToken::new();
+    let (client, mut notices, _task) = ami::start(app::ami_settings(asterisk), || 0.0, stop.clone());
+    let first = tokio::time::timeout(PATIENCE, notices.next()).await;
+    let finding = match first {
+        Ok(Some(Notice::Connected { banner })) => {
+            match client.list(ami::Action::new("Status"), "StatusComplete").await {
+                Ok(_) => good("PBX", format!("logged in to {} ({banner})", asterisk.address)),
+                Err(error) => bad("PBX", error.to_string(), "give the manager user write=originate,call"),
+            }
+        }
+        Ok(Some(Notice::Disconnected { reason })) => bad(
+            "PBX",
+            format!("{}: {reason}", asterisk.address),
+            "check asterisk.address, user and secret against manager.conf, and its permit line",
+        ),
+        _ => bad("PBX", format!("{} does not answer", asterisk.address), "is Asterisk up, and manager.conf enabled?"),
+    };
+    stop.cancel();
+    finding
+}

@@ -1,0 +1,80 @@
+//! The command line, one file per subcommand. All but `serve`, `migrate`, `check` and `openapi` speak
+//! HTTP to the server.
+
+mod ack;
+mod call;
+mod check;
+mod client;
+mod incidents;
+mod migrate;
+mod openapi;
+mod serve;
+mod stop_calls;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Makes sure that a human being knows: alerts become phone calls that somebody acknowledges.
+#[derive(Debug, Parser)]
+#[command(name = "ringdown", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(ConfigFile),
+    /// Bring the database's schema up to date (serve does so by itself).
+    Migrate(ConfigFile),
+    /// Try everything that the server needs, and say what to do about what fails.
+    Check(ConfigFile),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Call a number and speak a text.
+    Call(call::Arguments),
+    /// List incidents, or show one with its timeline.
+    Incidents(incidents::Arguments),
+    /// Acknowledge an incident: nobody else is called about it.
+    Ack(ack::Arguments),
+    /// Stop all calls (kill switch), or let them go again.
+    StopCalls(stop_calls::Arguments),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file. Without one: `ringdown.toml` here, else /etc/ringdown/ringdown.toml,
+    /// else the defaults.
+    #[arg(long, env = "RINGDOWN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn load(&self) -> anyhow::Result<Config> {
+        let usual = [Path::new("ringdown.toml"), Path::new("/etc/ringdown/ringdown.toml")];
+        let file = self.config.as_deref().or_else(|| usual.into_iter().find(|path| path.exists()));
+        Ok(Config::load(file)?)
+    }
+}
+
+/// Runs a command. Returns the exit status.
+///
+/// # Errors
+/// What the user should read.
+pub async fn run(cli: Cli) -> anyhow::Result<u8> {
+    match cli.command {
+        Command::Serve(config) => serve::run(config.load()?).await.map(|()| 0),
+        Command::Migrate(config) => migrate::run(&config.load()?).await.map(|()| 0),
+        Command::Check(config) => check::run(&config).await,
+        Command::Openapi => openapi::run().await.map(|()| 0),
+        Command::Call(arguments) => call::run(arguments).await.map(|()| 0),
+        Command::Incidents(arguments) => incidents::run(arguments).await.map(|()| 0),
+        Command::Ack(arguments) => ack::run(arguments).await.map(|()| 0),
+        Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
+    }
+}

@@ -1,0 +1,191 @@
+//! Everything that can be wrong with a configuration that could be read.
+
+use std::collections::HashSet;
+
+use secrecy::ExposeSecret;
+
+use super::{Asterisk, Config, Policy};
+use crate::{
+    phone::{NumberingPlan, PhoneNumber},
+    route::destination::{Caps, Rules},
+};
+
+/// Secrets shorter than this can be guessed.
+const SHORTEST_SECRET: usize = 16;
+/// What stands in examples, and nobody should run with.
+const PLACEHOLDERS: [&str; 8] = ["change", "secret", "password", "example", "placeholder", "xxxx", "1234", "your-"];
+
+pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
+    let mut wrong = |mistake: String| mistakes.push(mistake);
+    match NumberingPlan::new(config.numbers.country.as_deref(), config.numbers.extensions.clone()) {
+        Ok(plan) => config.plan = plan,
+        Err(error) => wrong(format!("numbers.country: {error}")),
+    }
+    for (name, prefixes) in
+        [("allow", &config.destinations.allow), ("allow_premium", &config.destinations.allow_premium)]
+    {
+        for prefix in prefixes {
+            let digits = prefix.strip_prefix('+').unwrap_or_default();
+            if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
+                wrong(format!("destinations.{name}: {prefix:?} is no prefix of E.164 numbers (such as +39)"));
+            }
+        }
+    }
+    for clash in config.call.keys.clashes() {
+        wrong(format!("call.keys: {clash}"));
+    }
+    if config.call.repeat == 0 {
+        wrong("call.repeat: an alert is spoken once at least".into());
+    }
+    if config.server.tls_certificate.is_some() != config.server.tls_key.is_some() {
+        wrong("server: tls_certificate and tls_key go together".into());
+    }
+    if let Some(url) = &config.database.url
+        && !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+    {
+        wrong("database.url: begins with sqlite: or postgres://".into());
+    }
+    if let Some(asterisk) = &config.asterisk {
+        check_asterisk(asterisk, &mut wrong);
+    }
+    for key in &config.api_keys {
+        if key.sha256.len() != 64 || hex::decode(&key.sha256).is_err() {
+            wrong(format!("api_keys: sha256 of {:?} is not 64 hexadecimal digits", key.name));
+        }
+    }
+    unique("api_keys", config.api_keys.iter().map(|key| &*key.name), &mut wrong);
+    unique("contacts", config.contacts.iter().map(|contact| &*contact.name), &mut wrong);
+    unique("policies", config.policies.iter().map(|policy| &*policy.name), &mut wrong);
+    let rules = config.rules();
+    for contact in &config.contacts {
+        for number in &contact.numbers {
+            check_number(&config.plan, &rules, number, &format!("contacts: {}", contact.name), &mut wrong);
+        }
+    }
+    if config.policies.iter().filter(|policy| policy.default).count() > 1 {
+        wrong("policies: more than one is the default".into());
+    }
+    for policy in &config.policies {
+        check_policy(config, &rules, policy, &mut wrong);
+    }
+}
+
+fn check_asterisk(asterisk: &Asterisk, wrong: &mut impl FnMut(String)) {
+    let secret = asterisk.secret.expose_secret();
+    let lower = secret.to_lowercase();
+    if secret.len() < SHORTEST_SECRET {
+        wrong(format!("asterisk.secret: shorter than {SHORTEST_SECRET} characters"));
+    }
+    if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
+        wrong("asterisk.secret: looks like a placeholder; make one with `openssl rand -hex 16`".into());
+    }
+    if asterisk.dial.matches("{number}").count() != 1 || asterisk.dial.contains(['\r', '\n', '\0', ',', '&']) {
+        wrong("asterisk.dial: has {number} once, and no comma or ampersand".into());
+    }
+    if !asterisk.context.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c)) {
+        wrong("asterisk.context: letters, digits, - and _ only".into());
+    }
+    if let Some(caller_id) = &asterisk.caller_id
+        && !caller_id.bytes().all(|c| c.is_ascii_digit() || c == b'+')
+    {
+        wrong("asterisk.caller_id: digits and a leading + only".into());
+    }
+    if !(5..=300).contains(&asterisk.ring_timeout) {
+        wrong("asterisk.ring_timeout: 5 to 300 seconds".into());
+    }
+    if asterisk.concurrent == 0 || asterisk.per_second == 0 {
+        wrong("asterisk: concurrent and per_second are 1 at least".into());
+    }
+}
+
+fn check_policy(config: &Config, rules: &Rules, policy: &Policy, wrong: &mut impl FnMut(String)) {
+    let place = format!("policies: {}", policy.name);
+    if policy.steps.is_empty() {
+        wrong(format!("{place}: has no steps, so it can reach nobody"));
+    }
+    for (nth, step) in (1..).zip(&policy.steps) {
+        let place = format!("{place}, step {nth}");
+        if step.attempts == 0 || step.attempt_delay == 0 || step.delay == 0 {
+            wrong(format!("{place}: attempts, attempt_delay and delay are 1 at least"));
+        }
+        if step.targets.is_empty() {
+            wrong(format!("{place}: has no targets"));
+        }
+        for target in &step.targets {
+            match config.contacts.iter().find(|contact| contact.name == *target) {
+                Some(contact) if contact.numbers.is_empty() => {
+                    wrong(format!("{place}: {target} has no number"));
+                }
+                Some(contact) if !contact.enabled => wrong(format!("{place}: {target} is disabled")),
+                Some(_) => {}
+                None if target.starts_with('+') || target.bytes().all(|c| c.is_ascii_digit()) => {
+                    check_number(&config.plan, rules, target, &place, wrong);
+                }
+                None => wrong(format!("{place}: there is no contact {target:?} in the file")),
+            }
+        }
+    }
+}
+
+fn check_number(plan: &NumberingPlan, rules: &Rules, text: &str, place: &str, wrong: &mut impl FnMut(String)) {
+    match plan.parse(text) {
+        Err(error) => wrong(format!("{place}: {text:?} {error}")),
+        Ok(number) => {
+            if let Err(refusal) = rules.check(&number) {
+                wrong(format!("{place}: {text:?} cannot be called: {refusal}"));
+            }
+        }
+    }
+}
+
+fn unique<'a>(section: &str, names: impl Iterator<Item = &'a str>, wrong: &mut impl FnMut(String)) {
+    let mut seen = HashSet::new();
+    for name in names {
+        if name.trim().is_empty() {
+            wrong(format!("{section}: a name is empty"));
+        }
+        if !seen.insert(name) {
+            wrong(format!("{section}: {name:?} stands there twice"));
+        }
+    }
+}
+
+impl Config {
+    /// The destination rules.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let destinations = &self.destinations;
+        Rules {
+            allow: destinations.allow.clone(),
+            allow_premium: destinations.allow_premium.clone(),
+            caps: Caps {
+                per_contact: destinations.per_contact,
+                per_prefix: destinations.per_prefix,
+                total: destinations.total,
+            },
+        }
+    }
+
+    /// The database, as it was set or in the data directory.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.database
+            .url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", self.server.data.join("ringdown.db").display()))
+    }
+
+    /// Where the PBX finds our FastAGI server.
+    #[must_use]
+    pub fn agi_url(&self) -> String {
+        self.agi.url.clone().unwrap_or_else(|| format!("agi://{}", self.agi.listen))
+    }
+}
+
+impl super::Contact {
+    /// Their numbers, read with `plan`. What could not be read was told as a mistake before.
+    #[must_use]
+    pub fn numbers(&self, plan: &NumberingPlan) -> Vec<PhoneNumber> {
+        self.numbers.iter().filter_map(|text| plan.parse(text).ok()).collect()
+    }
+}

@@ -1,0 +1,141 @@
+use super::*;
+
+const GOOD: &str = r#"
+    [asterisk]
+    address = "127.0.0.1:5038"
+    user = "ringdown"
+    secret = "f00dfeedf00dfeed"
+
+    [numbers]
+    country = "IT"
+
+    [destinations]
+    allow = ["+39"]
+
+    [[contacts]]
+    name = "Ana"
+    numbers = ["+39 333 1234567"]
+
+    [[policies]]
+    name = "night"
+    default = true
+    steps = [{ targets = ["Ana", "+39 055 4218123"] }]
+"#;
+
+fn mistakes(toml: &str) -> Vec<String> {
+    Config::from_toml(toml).expect_err("a configuration with mistakes").0
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let config = Config::from_toml("").expect("defaults");
+    assert_eq!(config.database_url(), "sqlite:data/ringdown.db");
+    assert!(config.asterisk.is_none());
+}
+
+#[test]
+fn a_good_one_loads() {
+    let config = Config::from_toml(GOOD).expect("a good configuration");
+    assert_eq!(config.policies[0].steps[0].delay, 60);
+    assert_eq!(config.agi_url(), "agi://127.0.0.1:4573");
+}
+
+#[test]
+fn the_example_loads_and_names_every_setting() {
+    let example = include_str!("../../ringdown.example.toml");
+    // As it is it must not start: its secrets are placeholders. With others it does.
+    assert!(mistakes(example).iter().any(|mistake| mistake.contains("placeholder")));
+    let filled = example.replace("change-me-with-openssl-rand", "f00dfeedf00dfeed");
+    Config::from_toml(&filled).expect("the example");
+    // Every setting stands in it, commented out or not.
+    for name in serde_json::to_value(Server::default()).expect("serializes").as_object().expect("a map").keys() {
+        assert!(example.contains(&format!("{name} =")), "server.{name} is missing from the example");
+    }
+    for (section, value) in [
+        ("agi", serde_json::to_value(Agi::default())),
+        ("speech", serde_json::to_value(Speech::default())),
+        ("call", serde_json::to_value(Call::default())),
+        ("numbers", serde_json::to_value(Numbers::default())),
+        ("destinations", serde_json::to_value(Destinations::default())),
+        ("alertmanager", serde_json::to_value(Alertmanager::default())),
+        ("log", serde_json::to_value(Log::default())),
+        ("database", serde_json::to_value(Database::default())),
+    ] {
+        for name in value.expect("serializes").as_object().expect("a map").keys() {
+            assert!(
+                example.contains(&format!("{name} =")) || example.contains(&format!("{name}]")),
+                "{section}.{name} is missing from the example"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let told = mistakes(
+        r#"
+        nonsense = 1
+        [server]
+        listen = "here"
+        [asterisk]
+        address = "127.0.0.1:5038"
+        user = "ringdown"
+        secret = "changeme"
+        dial = "PJSIP/trunk"
+        [call]
+        keys = { acknowledge = "5" }
+        [numbers]
+        country = "XX"
+        [destinations]
+        allow = ["39"]
+        [[contacts]]
+        name = "Ana"
+        numbers = ["112", "+44 20 7183 8750", "9200@net&PJSIP/9300"]
+        [[policies]]
+        name = "night"
+        steps = [{ targets = ["Nobody"], attempts = 0 }]
+        "#,
+    );
+    for expected in [
+        "nonsense",
+        "server.listen",
+        "shorter",
+        "placeholder",
+        "{number}",
+        "two meanings",
+        "XX",
+        "\"39\"",
+        "112",
+        "+44",
+        "9200@net",
+        "Nobody",
+        "attempts",
+    ] {
+        assert!(told.iter().any(|mistake| mistake.contains(expected)), "{expected} is not in {told:#?}");
+    }
+}
+
+#[test]
+fn a_policy_that_can_reach_nobody_is_refused() {
+    for (steps, expected) in [
+        ("[]", "no steps"),
+        ("[{ targets = [] }]", "no targets"),
+        ("[{ targets = [\"Bo\"] }]", "no number"),
+        ("[{ targets = [\"Cy\"] }]", "disabled"),
+        ("[{ targets = [\"+391\"] }]", "not a valid phone number"),
+    ] {
+        let toml = format!(
+            "[[contacts]]\nname = \"Bo\"\nnumbers = []\n[[contacts]]\nname = \"Cy\"\nenabled = false\n\
+             numbers = [\"+39 333 1234567\"]\n[destinations]\nallow = [\"+39\"]\n\
+             [[policies]]\nname = \"p\"\nsteps = {steps}\n"
+        );
+        let told = mistakes(&toml);
+        assert!(told.iter().any(|mistake| mistake.contains(expected)), "{steps}: {told:?}");
+    }
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let config = Config::from_toml(GOOD).expect("a good configuration");
+    assert!(!format!("{config:?}").contains("f00dfeed"));
+}

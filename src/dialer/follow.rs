@@ -1,0 +1,342 @@
+//! One call, from `Originate` to its end. One task each, so that no call waits for another.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Shared,
+    progress::{Progress, Stage},
+};
+use crate::{
+    ami::{ActError, Action, BadHeader, Message},
+    bus::Bell,
+    id::IncidentId,
+    route::cause::{Ending, classify, words},
+    store::{Call, CallStatus, End},
+};
+
+/// What a call's task is told.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// An AMI event of this call.
+    Event(Box<Message>),
+    /// Nobody needs it any more.
+    Cancel {
+        /// Whether it should count as an attempt all the same.
+        counts: bool,
+    },
+    /// What is being spoken in it has been taken elsewhere: its session should look again.
+    Interrupt(IncidentId),
+    /// After a pause in AMI: the call's channels as they are now; none means that it is gone.
+    Reconciled(Vec<Message>),
+}
+
+/// How long events that tell why a call ended are waited for.
+const WRAP_UP: Duration = Duration::from_secs(2);
+/// After the time that a phone may ring, and after a hangup that was asked for: the end is overdue.
+const OVERDUE: Duration = Duration::from_secs(15);
+/// The longest conversation.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// How a call begins for its task.
+pub(super) enum Beginning {
+    /// It was claimed, and is to be placed.
+    Claimed,
+    /// It was under way before this process was, or its manager connection.
+    Adopted(Vec<Message>),
+}
+
+struct Follow {
+    shared: Arc<Shared>,
+    call: Call,
+    progress: Progress,
+    /// What it is known as in the database.
+    status: CallStatus,
+    deadline: Instant,
+    wrap_up: Option<Instant>,
+    canceled: Option<bool>,
+    hangup_sent: bool,
+    interrupted: HashSet<IncidentId>,
+}
+
+/// Follows a call until it is over and its end is written down.
+pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mut steps: mpsc::Receiver<Step>) {
+    let ring = Duration::from_secs(shared.settings.ring_timeout.into());
+    let mut this = Follow {
+        progress: Progress::new(call.id.to_string()),
+        status: call.status,
+        deadline: Instant::now() + ring + OVERDUE,
+        wrap_up: None,
+        canceled: None,
+        hangup_sent: false,
+        interrupted: HashSet::new(),
+        shared,
+        call,
+    };
+    let placed = match begin {
+        Beginning::Claimed => this.place().await,
+        Beginning::Adopted(channels) => {
+            this.adopt(&channels);
+            Ok(())
+        }
+    };
+    let end = match placed {
+        Ok(()) => Some(this.until_over(&mut steps).await),
+        Err(NotPlaced::Never) => None,
+        Err(NotPlaced::Refused(why)) => Some(route_failed(&why)),
+    };
+    this.finish(end).await;
+}
+
+enum NotPlaced {
+    /// It certainly did not leave.
+    Never,
+    /// Asterisk would not have it.
+    Refused(String),
+}
+
+impl Follow {
+    async fn place(&mut self) -> Result<(), NotPlaced> {
+        let action = self.originate().map_err(|error| NotPlaced::Refused(error.to_string()))?;
+        metrics::counter!("ringdown_originates_total").increment(1);
+        match self.shared.ami.act(action).await {
+            Ok(_) => Ok(()),
+            Err(ActError::Disconnected) => Err(NotPlaced::Never),
+            Err(ActError::Refused { message }) => Err(NotPlaced::Refused(message)),
+            // It may have left: whatever comes of it comes as events, or by reconciliation.
+            Err(error) => {
+                tracing::warn!(call = %self.call.id, %error, "no answer to Originate");
+                Ok(())
+            }
+        }
+    }
+
+    fn originate(&self) -> Result<Action, BadHeader> {
+        let settings = &self.shared.settings;
+        let id = self.call.id.to_string();
+        let timeout = u64::from(settings.ring_timeout) * 1000;
+        let mut action = Action::new("Originate")
+            .header("Channel", &settings.dial.replace("{number}", self.call.number.as_str()))?
+            .header("Context", &settings.context)?
+            .header("Exten", "s")?
+            .header("Priority", "1")?
+            .header("Timeout", &timeout.to_string())?
+            .header("Async", "true")?
+            .header("ChannelId", &id)?
+            .variable("RINGDOWN_CALL", &id)?
+            .variable("RINGDOWN_TOKEN", &self.call.token)?
+            .variable("RINGDOWN_AGI", &settings.agi_url)?
+            .variable("RINGDOWN_SOUNDS", &settings.sounds)?;
+        if let Some(caller_id) = &settings.caller_id {
+            action = action.header("CallerID", caller_id)?;
+        }
+        Ok(action)
+    }
+
+    fn adopt(&mut self, channels: &[Message]) {
+        channels.iter().for_each(|channel| self.progress.adopt(channel));
+        if self.call.status == CallStatus::Answered {
+            self.progress.answered();
+        }
+    }
+
+    /// Turns what happens into rows until the call is over.
+    async fn until_over(&mut self, steps: &mut mpsc::Receiver<Step>) -> End {
+        loop {
+            self.write_down().await;
+            match self.progress.stage() {
+                Stage::Over => return self.end(),
+                Stage::Closing => {
+                    self.wrap_up.get_or_insert(Instant::now() + WRAP_UP);
+                }
+                Stage::Live => {}
+            }
+            let until = self.wrap_up.map_or(self.deadline, |at| at.min(self.deadline));
+            tokio::select! {
+                step = steps.recv() => match step {
+                    Some(step) => if let Some(end) = self.step(step).await { return end; },
+                    // The dialer is gone: the next one will find the row and reconcile it.
+                    None => std::future::pending().await,
+                },
+                () = sleep_until(until) => {
+                    if self.wrap_up.is_some_and(|at| at <= Instant::now()) {
+                        return self.end();
+                    }
+                    if let Some(end) = self.overdue().await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> Option<End> {
+        match step {
+            Step::Event(message) => {
+                self.progress.observe(&message);
+                if self.canceled.is_some() {
+                    self.hang_up().await;
+                }
+            }
+            Step::Cancel { counts } => {
+                if self.canceled.is_none() {
+                    self.canceled = Some(counts);
+                    if !self.progress.seen().answered {
+                        self.progress.canceled();
+                    }
+                    self.deadline = Instant::now() + OVERDUE;
+                }
+                self.hang_up().await;
+            }
+            Step::Interrupt(incident) => self.interrupt(incident).await,
+            Step::Reconciled(channels) if channels.is_empty() => {
+                tracing::warn!(call = %self.call.id, "the call ended while its manager connection was down");
+                return Some(self.lost());
+            }
+            Step::Reconciled(channels) => self.adopt(&channels),
+        }
+        None
+    }
+
+    /// What the events say, as rows. Each is idempotent, and the AGI session may have been faster.
+    async fn write_down(&mut self) {
+        let (store, now) = (&self.shared.store, self.shared.clock.now());
+        let seen = self.progress.seen();
+        let written = if seen.answered && self.status != CallStatus::Answered {
+            self.deadline = Instant::now() + LONGEST;
+            self.status = CallStatus::Answered;
+            store.call_answered(&self.call, now).await
+        } else if seen.rang && self.status == CallStatus::Dialing {
+            self.status = CallStatus::Ringing;
+            store.call_rings(&self.call, now).await
+        } else {
+            return;
+        };
+        if let Err(error) = written {
+            tracing::error!(call = %self.call.id, %error, "a call's progress could not be stored");
+        }
+    }
+
+    async fn hang_up(&mut self) {
+        if self.hangup_sent {
+            return;
+        }
+        // Its channel is not known yet: it will be, by the next event.
+        let Some(channel) = self.progress.channel() else { return };
+        // 16, normal clearing: without it the far end is told no cause at all.
+        let action = Action::new("Hangup").header("Channel", channel).and_then(|action| action.header("Cause", "16"));
+        let Ok(action) = action else { return };
+        self.hangup_sent = true;
+        if let Err(error) = self.shared.ami.act(action).await {
+            // Gone already, most likely; else the watchdog asks again.
+            tracing::debug!(call = %self.call.id, %error, "hangup was not done");
+        }
+    }
+
+    /// Makes the channel begin again in the dialplan: its AGI session ends, and the new one sees what has changed.
+    async fn interrupt(&mut self, incident: IncidentId) {
+        if !self.interrupted.insert(incident) {
+            return;
+        }
+        let Some(channel) = self.progress.channel() else { return };
+        let action = Action::new("Redirect")
+            .header("Channel", channel)
+            .and_then(|action| action.header("Context", &self.shared.settings.context))
+            .and_then(|action| action.header("Exten", "s"))
+            .and_then(|action| action.header("Priority", "1"));
+        let Ok(action) = action else { return };
+        if let Err(error) = self.shared.ami.act(action).await {
+            tracing::warn!(call = %self.call.id, %error, "a listener could not be interrupted");
+        }
+    }
+
+    /// The watchdog: asks for the hangup, and after that gives the call up.
+    async fn overdue(&mut self) -> Option<End> {
+        if self.canceled.is_some() || self.hangup_sent {
+            tracing::error!(call = %self.call.id, "the end of a call was never reported; giving it up");
+            return Some(self.lost());
+        }
+        tracing::error!(call = %self.call.id, "a call is overdue; hanging up");
+        self.deadline = Instant::now() + OVERDUE;
+        self.hang_up().await;
+        self.hangup_sent = true;
+        None
+    }
+
+    fn end(&self) -> End {
+        let seen = self.progress.seen();
+        let ending = classify(seen);
+        let sip_status = self.progress.sip_status();
+        let status = match ending {
+            Ending::Answered => CallStatus::Completed,
+            Ending::Busy => CallStatus::Busy,
+            Ending::NoAnswer => CallStatus::NoAnswer,
+            Ending::Rejected => CallStatus::Rejected,
+            Ending::NumberWrong | Ending::RouteFailed => CallStatus::Failed,
+            Ending::Canceled => CallStatus::Canceled,
+        };
+        let sip = sip_status.map_or_else(String::new, |status| format!(" (SIP {status})"));
+        let failure = match ending {
+            Ending::NumberWrong => Some(format!("there is no such number{sip}")),
+            Ending::RouteFailed => Some(format!("the route did not take it{sip}: {}", words(seen.cause))),
+            Ending::Canceled => Some("given up, since nobody needed it any more".to_owned()),
+            Ending::Answered | Ending::Busy | Ending::NoAnswer | Ending::Rejected => None,
+        };
+        End {
+            status,
+            disposition: ending.disposition(seen.cause).to_owned(),
+            cause: seen.cause,
+            cause_text: words(seen.cause).to_owned(),
+            sip_status,
+            found_route: self.canceled.unwrap_or_else(|| ending.found_route()),
+            failure,
+        }
+    }
+
+    /// The end of a call whose end nobody reported.
+    fn lost(&self) -> End {
+        let seen = self.progress.seen();
+        let answered = seen.answered || self.call.status == CallStatus::Answered;
+        End {
+            status: if answered { CallStatus::Completed } else { CallStatus::Failed },
+            disposition: if answered { "ANSWERED" } else { "FAILED" }.to_owned(),
+            cause: seen.cause,
+            cause_text: words(seen.cause).to_owned(),
+            sip_status: None,
+            // What may have rung counts; what nobody saw ring does not use up the policy.
+            found_route: answered || seen.rang || self.call.ringing_at.is_some(),
+            failure: Some("its end was not reported".to_owned()),
+        }
+    }
+
+    async fn finish(self, end: Option<End>) {
+        let Self { shared, call, .. } = self;
+        let ended = match end {
+            None => shared.unclaim(&call).await,
+            Some(end) => shared.end(&call, end).await,
+        };
+        if let Err(error) = ended {
+            // The row stays as it is; the dialer finds it without a task and reconciles it.
+            tracing::error!(call = %call.id, %error, "a call's end could not be stored");
+        }
+        shared.bus.ring(Bell::Calls);
+        shared.bus.ring(Bell::Engine);
+    }
+}
+
+/// The end of a call that Asterisk would not even try.
+pub(super) fn route_failed(why: &str) -> End {
+    End {
+        status: CallStatus::Failed,
+        disposition: "FAILED".to_owned(),
+        cause: 0,
+        cause_text: words(0).to_owned(),
+        sip_status: None,
+        found_route: false,
+        failure: Some(format!("the PBX refused it: {why}")),
+    }
+}

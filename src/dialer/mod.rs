@@ -1,0 +1,365 @@
+//! DIALS: queued calls become `Originate`, AMI's events become the calls' outcomes.
+//!
+//! A call is claimed before `Originate` leaves, so that no phone rings twice for one attempt. It does
+//! not leave without passing the destination rules. While there is no way out (no manager connection,
+//! calls stopped, a cap reached) it stays in the queue: that is how a step holds.
+//!
+//! One loop looks at the rows and hands AMI's events to one task per call (`follow`).
+
+mod follow;
+mod progress;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::follow::{Beginning, Step, follow};
+use crate::{
+    ami::{Action, Client, Message, Notice, Notices},
+    bus::{Bell, Bus},
+    clock::Clock,
+    engine::Engine,
+    id::CallId,
+    phone::PhoneNumber,
+    route::{
+        Capacity,
+        destination::{Dialed, Refusal, Rules},
+    },
+    store::{self, Call, CallStatus, End, Entry, Fact, Store},
+};
+
+/// The longest pause between two looks at the rows.
+const POLL: Duration = Duration::from_secs(1);
+/// Queued calls looked at in one pass.
+const BATCH: u64 = 200;
+/// Steps that may wait for one call's task. A call has some forty events.
+const STEPS: usize = 256;
+
+/// The events that the manager connection should deliver.
+pub const EVENTS: &[&str] = progress::EVENTS;
+
+/// How calls are placed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What to dial, with `{number}` in it.
+    pub dial: String,
+    /// Where an answered call lands.
+    pub context: String,
+    /// The number that is shown.
+    pub caller_id: Option<String>,
+    /// Seconds that a phone rings.
+    pub ring_timeout: u32,
+    /// How many calls, how fast.
+    pub capacity: Capacity,
+    /// What may be dialled.
+    pub rules: Rules,
+    /// Where the PBX finds our FastAGI server.
+    pub agi_url: String,
+    /// The sound directory, as the PBX sees it.
+    pub sounds: String,
+}
+
+/// Prepares what will be said in a call, while its phone rings.
+pub type Prepare = Arc<dyn Fn(CallId) + Send + Sync>;
+
+/// What the loop and the calls' tasks share.
+struct Shared {
+    store: Store,
+    engine: Engine,
+    bus: Bus,
+    clock: Clock,
+    ami: Client,
+    settings: Settings,
+}
+
+/// The dialer.
+pub struct Dialer {
+    shared: Arc<Shared>,
+    notices: Notices,
+    prepare: Prepare,
+    live: HashMap<CallId, mpsc::Sender<Step>>,
+    /// When the last calls were placed.
+    placed: Vec<DateTime<Utc>>,
+    /// Why a queued call waits, as the timeline has it.
+    waiting: HashMap<CallId, String>,
+    tasks: TaskTracker,
+}
+
+impl Dialer {
+    /// A dialer on this manager connection.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        engine: Engine,
+        bus: Bus,
+        clock: Clock,
+        (ami, notices): (Client, Notices),
+        settings: Settings,
+        prepare: Prepare,
+    ) -> Self {
+        let shared = Arc::new(Shared { store, engine, bus, clock, ami, settings });
+        Self {
+            shared,
+            notices,
+            prepare,
+            live: HashMap::new(),
+            placed: Vec::new(),
+            waiting: HashMap::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Places calls until `shutdown`. Calls that are under way then stay up: the next process adopts them.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut ear = self.shared.bus.listen(Bell::Calls);
+        loop {
+            tokio::select! {
+                notice = self.notices.next() => match notice {
+                    Some(notice) => self.notice(notice).await,
+                    None => return,
+                },
+                () = ear.rung() => self.pass().await,
+                () = tokio::time::sleep(POLL) => self.pass().await,
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    async fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Event(message) => {
+                let Some(id) = progress::call_of(&message) else { return };
+                // A task that does not keep up with its own call's events loses some, and finds out by reconciliation.
+                if let Some(steps) = self.live.get(&id) {
+                    let _ = steps.try_send(Step::Event(Box::new(message)));
+                }
+            }
+            Notice::Connected { banner } => {
+                tracing::info!(%banner, "manager connection is up");
+                metrics::gauge!("ringdown_ami_connected").set(1);
+                self.reconcile().await;
+                self.pass().await;
+            }
+            Notice::Disconnected { reason } => {
+                tracing::error!(%reason, "manager connection is down: no call can be placed");
+                metrics::gauge!("ringdown_ami_connected").set(0);
+            }
+            Notice::Lost { events } => {
+                tracing::warn!(events, "manager events were lost; asking for the live channels");
+                self.reconcile().await;
+            }
+        }
+    }
+
+    /// Compares the calls that should be up with the channels that are.
+    async fn reconcile(&mut self) {
+        self.live.retain(|_, steps| !steps.is_closed());
+        let channels = match self.shared.ami.list(Action::new("Status"), "StatusComplete").await {
+            Ok(channels) => channels,
+            // The connection is gone again, or will be: the next one reconciles.
+            Err(error) => return tracing::warn!(%error, "the live channels are not known"),
+        };
+        let mut by_call: HashMap<CallId, Vec<Message>> = HashMap::new();
+        for channel in channels {
+            if let Some(id) = progress::call_of(&channel) {
+                by_call.entry(id).or_default().push(channel);
+            }
+        }
+        let rows = match self.shared.store.calls_on_the_line().await {
+            Ok(rows) => rows,
+            Err(error) => return tracing::error!(%error, "the calls under way are not known"),
+        };
+        for call in rows {
+            let channels = by_call.remove(&call.id).unwrap_or_default();
+            match self.live.get(&call.id) {
+                Some(steps) => drop(steps.send(Step::Reconciled(channels)).await),
+                None => {
+                    tracing::info!(call = %call.id, alive = !channels.is_empty(), "adopting a call");
+                    let steps = self.follow(call, Beginning::Adopted(Vec::new()));
+                    drop(steps.send(Step::Reconciled(channels)).await);
+                }
+            }
+        }
+    }
+
+    /// A call that has a row and no task: its end could not be stored when it came.
+    async fn look_for_orphans(&mut self) -> Result<(), store::Error> {
+        let rows = self.shared.store.calls_on_the_line().await?;
+        if self.shared.ami.is_connected() && rows.iter().any(|call| !self.live.contains_key(&call.id)) {
+            self.reconcile().await;
+        }
+        Ok(())
+    }
+
+    /// Looks at the rows once: what nobody needs, what must be interrupted, what can be placed.
+    async fn pass(&mut self) {
+        self.live.retain(|_, steps| !steps.is_closed());
+        if let Err(error) = self.try_pass().await {
+            tracing::error!(%error, "the dialer cannot look at the calls; trying again");
+        }
+    }
+
+    async fn try_pass(&mut self) -> Result<(), store::Error> {
+        let store = self.shared.store.clone();
+        let stopped = store.kill_switch().await?.stopped;
+        self.look_for_orphans().await?;
+        for call in store.unneeded_calls().await? {
+            self.give_up(&call, true).await?;
+        }
+        if stopped {
+            for call in store.calls_on_the_line().await? {
+                self.give_up(&call, false).await?;
+            }
+        }
+        for (call, incident) in store.interrupted_calls().await? {
+            if let Some(steps) = self.live.get(&call) {
+                let _ = steps.try_send(Step::Interrupt(incident));
+            }
+        }
+        self.place(stopped).await
+    }
+
+    async fn give_up(&mut self, call: &Call, counts: bool) -> Result<(), store::Error> {
+        if call.status == CallStatus::Pending {
+            self.shared.store.end_call(call.id, End::not_needed(), None, self.shared.clock.now()).await?;
+            self.waiting.remove(&call.id);
+        } else if let Some(steps) = self.live.get(&call.id) {
+            let _ = steps.try_send(Step::Cancel { counts });
+        }
+        Ok(())
+    }
+
+    async fn place(&mut self, stopped: bool) -> Result<(), store::Error> {
+        let calls = self.shared.store.claimable_calls(BATCH).await?;
+        metrics::gauge!("ringdown_calls_waiting").set(u32::try_from(calls.len()).unwrap_or(u32::MAX));
+        for call in calls {
+            let way_out = if stopped {
+                Err("calls are stopped (kill switch)".to_owned())
+            } else if self.shared.ami.is_connected() {
+                Ok(())
+            } else {
+                Err("the PBX cannot be reached".to_owned())
+            };
+            if let Err(why) = way_out {
+                self.waits(&call, why).await?;
+                continue;
+            }
+            let now = self.shared.clock.now();
+            self.placed.retain(|at| *at > now - TimeDelta::seconds(1));
+            let live = u32::try_from(self.live.len()).unwrap_or(u32::MAX);
+            if self.shared.settings.capacity.free(live, &self.placed, now) == 0 {
+                return Ok(());
+            }
+            match self.allowed(&call, now).await? {
+                Ok(()) => {}
+                Err(refusal @ (Refusal::PrefixCap | Refusal::TotalCap)) => {
+                    self.waits(&call, refusal.to_string()).await?;
+                    continue;
+                }
+                Err(refusal) => {
+                    tracing::error!(call = %call.id, %refusal, "a call was refused by the destination rules");
+                    self.shared.refuse(&call, refusal).await?;
+                    continue;
+                }
+            }
+            if self.shared.store.claim_call(&call, now).await? {
+                self.waiting.remove(&call.id);
+                self.placed.push(now);
+                (self.prepare)(call.id);
+                self.follow(Call { status: CallStatus::Dialing, ..call }, Beginning::Claimed);
+            }
+        }
+        Ok(())
+    }
+
+    async fn allowed(&self, call: &Call, now: DateTime<Utc>) -> Result<Result<(), Refusal>, store::Error> {
+        let rules = &self.shared.settings.rules;
+        if let Err(refusal) = rules.check(&call.number) {
+            return Ok(Err(refusal));
+        }
+        let hour_ago = now - TimeDelta::hours(1);
+        let counts = self.shared.store.dialed_since(hour_ago, &call.line, rules.prefix(&call.number)).await?;
+        let dialed = Dialed { contact: counts.line, prefix: counts.prefix, total: counts.total };
+        Ok(rules.check_caps(dialed))
+    }
+
+    /// Says once in the timeline, and in the log, why a call waits.
+    async fn waits(&mut self, call: &Call, why: String) -> Result<(), store::Error> {
+        if self.waiting.get(&call.id) == Some(&why) {
+            return Ok(());
+        }
+        tracing::error!(call = %call.id, %why, "a call waits");
+        let entry = Entry {
+            incident: None,
+            call: Some(call.id),
+            at: self.shared.clock.now(),
+            fact: Fact::CallWaits { why: why.clone() },
+        };
+        self.shared.store.note(vec![entry]).await?;
+        if self.waiting.len() > 10_000 {
+            self.waiting.clear();
+        }
+        self.waiting.insert(call.id, why);
+        Ok(())
+    }
+
+    fn follow(&mut self, call: Call, begin: Beginning) -> mpsc::Sender<Step> {
+        let (to_task, steps) = mpsc::channel(STEPS);
+        self.live.insert(call.id, to_task.clone());
+        self.tasks.spawn(follow(Arc::clone(&self.shared), call, begin, steps));
+        to_task
+    }
+}
+
+impl Shared {
+    /// Writes a call's end down, has its next number dialled, and tells the engine if it found no route.
+    async fn end(&self, call: &Call, end: End) -> Result<(), store::Error> {
+        let next = match end.status {
+            CallStatus::Busy | CallStatus::NoAnswer | CallStatus::Rejected => self.next_number(call).await?,
+            CallStatus::Failed if end.found_route => self.next_number(call).await?,
+            _ => None,
+        };
+        let found_route = end.found_route;
+        metrics::counter!("ringdown_calls_total", "status" => end.status.as_str()).increment(1);
+        tracing::info!(call = %call.id, status = %end.status, cause = end.cause, "call is over");
+        if self.store.end_call(call.id, end, next, self.clock.now()).await? && !found_route {
+            for carried in self.store.carried_by(call.id).await? {
+                self.engine.found_no_route(carried.incident, carried.at).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn refuse(&self, call: &Call, refusal: Refusal) -> Result<(), store::Error> {
+        let now = self.clock.now();
+        let fact = Fact::CallRefused { to: call.to.clone(), why: refusal.to_string() };
+        self.store.note(vec![Entry { incident: None, call: Some(call.id), at: now, fact }]).await?;
+        let end = End {
+            cause_text: "never placed".to_owned(),
+            found_route: true,
+            failure: Some(refusal.to_string()),
+            ..follow::route_failed("")
+        };
+        // Within the contact's cap the next number is no better.
+        let next = if refusal == Refusal::ContactCap { None } else { self.next_number(call).await? };
+        self.store.end_call(call.id, end, next, now).await?;
+        self.bus.ring(Bell::Calls);
+        self.bus.ring(Bell::Engine);
+        Ok(())
+    }
+
+    /// The call never left: it goes back to the queue.
+    async fn unclaim(&self, call: &Call) -> Result<(), store::Error> {
+        self.store.unclaim_call(call.id).await
+    }
+
+    /// The contact's next number after the one that was tried.
+    async fn next_number(&self, call: &Call) -> Result<Option<(PhoneNumber, u32)>, store::Error> {
+        let Some(id) = call.contact else { return Ok(None) };
+        let Some(contact) = self.store.contact(id).await?.filter(|contact| contact.enabled) else { return Ok(None) };
+        let index = call.number_index + 1;
+        Ok(contact.numbers.get(index as usize).map(|number| (number.clone(), index)))
+    }
+}

@@ -1,0 +1,437 @@
+//! DECIDES: takes what comes in, asks `escalation` what to do, and has `store` make it true.
+//!
+//! Knows no Asterisk, no HTTP. Every decision is made on an incident as it was read, and stands only
+//! if it still is at that version; whoever loses the race reads and decides again.
+
+mod alert;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+pub use alert::{Alert, PolicyChoice, rank};
+
+use crate::{
+    bus::{Bell, Bus},
+    clock::Clock,
+    escalation::{self, Actor, Calls, Command, Event, Note, Policy, Position, Recipient, Stage, State, Target},
+    id::{ContactId, IncidentId},
+    store::{self, Change, Contact, Entry, Fact, Incident, NewCall, NewIncident, Said, Store},
+};
+
+/// The longest pause between two looks at what is due.
+const POLL: Duration = Duration::from_secs(1);
+/// Due incidents taken up in one look, and how many of them at once.
+const BATCH: u64 = 1000;
+const AT_ONCE: usize = 64;
+/// How often a lost race is run again. Each loss means that somebody else got something done.
+const RACES: u32 = 50;
+
+/// The engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    bus: Bus,
+    clock: Clock,
+    /// When it last looked at what is due.
+    looked: Arc<Mutex<Option<DateTime<Utc>>>>,
+}
+
+/// What became of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// It opened an incident.
+    Opened(IncidentId),
+    /// It belongs to one that is open.
+    Updated(IncidentId),
+    /// It ended one.
+    Resolved(IncidentId),
+    /// It says that something is over that is not open.
+    NothingOpen,
+}
+
+/// What became of something that was said about an incident.
+#[derive(Clone, Debug)]
+pub enum Applied {
+    /// It counted; the incident as it stands now.
+    Changed(Box<Incident>),
+    /// It did not apply; the incident as it stands.
+    Unchanged(Box<Incident>),
+    /// There is no such incident.
+    Unknown,
+}
+
+impl Engine {
+    /// An engine on this store.
+    #[must_use]
+    pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
+        Self { store, bus, clock, looked: Arc::default() }
+    }
+
+    /// Takes an alert in. When this returns, it is stored.
+    ///
+    /// # Errors
+    /// If the database does not take it: then nothing is stored and the sender must try again.
+    pub async fn raise(&self, alert: Alert) -> Result<Raised, store::Error> {
+        for _ in 0..RACES {
+            let attempt = match self.store.open_incident(&alert.dedup_key).await? {
+                Some(incident) => self.add(incident, &alert).await,
+                None if alert.all_over || alert.content.members.iter().all(|member| !member.firing) => {
+                    return Ok(Raised::NothingOpen);
+                }
+                None => self.open(&alert).await,
+            };
+            match attempt {
+                Err(store::Error::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(store::Error::Conflict)
+    }
+
+    /// A person takes it.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn acknowledge(&self, id: IncidentId, by: Actor) -> Result<Applied, store::Error> {
+        let fact = Fact::Acknowledged { by: by.name().to_owned() };
+        let said = by.call().map(|call| (call, Said::Acknowledged));
+        self.apply(id, |_| Event::Acknowledged { by: by.clone() }, &fact, said).await
+    }
+
+    /// A person passes it on. `at` is where it stood when they heard of it; `None` is where it stands.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn escalate(&self, id: IncidentId, at: Option<Stage>, by: Actor) -> Result<Applied, store::Error> {
+        let fact = Fact::Escalated { by: by.name().to_owned() };
+        let said = by.call().map(|call| (call, Said::Escalated));
+        let event = |incident: &Incident| Event::Escalated { at: at.unwrap_or(escalation::stage(&incident.state)) };
+        self.apply(id, event, &fact, said).await
+    }
+
+    /// A person says that it is over.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn resolve(&self, id: IncidentId, by: Actor) -> Result<Applied, store::Error> {
+        let fact = Fact::Resolved { by: by.name().to_owned() };
+        let said = by.call().map(|call| (call, Said::Resolved));
+        self.apply(id, |_| Event::Resolved, &fact, said).await
+    }
+
+    /// A call about it found no route. The next attempt need not wait for an answer to this one.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn found_no_route(&self, id: IncidentId, at: Position) -> Result<(), store::Error> {
+        self.change_state(id, |_| Some((Event::NoWayOut { at }, Vec::new(), None))).await.map(drop)
+    }
+
+    /// Looks at what is due until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut ear = self.bus.listen(Bell::Engine);
+        while !shutdown.is_cancelled() {
+            let pause = match self.tick().await {
+                Ok(next) => next.map_or(POLL, |at| (at - self.clock.now()).to_std().unwrap_or_default().min(POLL)),
+                Err(error) => {
+                    tracing::error!(%error, "the engine cannot look at what is due; trying again");
+                    POLL
+                }
+            };
+            tokio::select! {
+                () = ear.rung() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// One pass: everything that is due. Returns when the next thing is.
+    ///
+    /// # Errors
+    /// If the database does not answer. An incident that cannot be advanced is logged and holds up no other.
+    pub async fn tick(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
+        let due = self.store.due_incidents(self.clock.now(), BATCH).await?;
+        metrics::gauge!("ringdown_engine_due_incidents").set(u32::try_from(due.len()).unwrap_or(u32::MAX));
+        futures_util::stream::iter(due)
+            .for_each_concurrent(AT_ONCE, async |id| {
+                if let Err(error) = self.due(id).await {
+                    tracing::error!(incident = %id, %error, "a due incident could not be advanced; trying again");
+                }
+            })
+            .await;
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+        self.store.next_due().await
+    }
+
+    /// When it last looked at what is due.
+    #[must_use]
+    pub fn last_look(&self) -> Option<DateTime<Utc>> {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn due(&self, id: IncidentId) -> Result<(), store::Error> {
+        for _ in 0..RACES {
+            let Some(incident) = self.store.incident(id).await? else { return Ok(()) };
+            let calls = match &incident.state {
+                State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
+                _ => Calls::Placed,
+            };
+            match self.decide(incident, Event::Due { calls }, Vec::new(), None, None).await {
+                Err(store::Error::Conflict) => {}
+                other => return other.map(drop),
+            }
+        }
+        Err(store::Error::Conflict)
+    }
+
+    async fn open(&self, alert: &Alert) -> Result<Raised, store::Error> {
+        let now = self.clock.now();
+        let mut facts = Vec::new();
+        let (name, policy) = match &alert.policy {
+            PolicyChoice::Own(policy) => (None, Some(policy.clone())),
+            PolicyChoice::Default => self.default_policy().await?,
+            PolicyChoice::Named(named) => match self.store.policy(named).await? {
+                Some(found) => (Some(found.name), Some(found.policy)),
+                None => {
+                    tracing::warn!(policy = %named, "an alert names a policy that does not exist; the default one pages");
+                    facts.push(Fact::UnknownPolicy { named: named.clone() });
+                    self.default_policy().await?
+                }
+            },
+        };
+        let summary = alert.content.summary.clone();
+        facts.insert(0, Fact::Raised { source: alert.source.clone(), summary, policy: name.clone() });
+        if policy.is_none() {
+            tracing::error!("an alert is held and pages nobody: there is no policy for it");
+            metrics::counter!("ringdown_incidents_held_total").increment(1);
+            facts.push(Fact::HeldNoPolicy);
+        }
+        let directory = self.directory(policy.as_ref()).await?;
+        let (state, commands) = escalation::trigger(policy.as_ref(), |target| directory.on_call(target), now);
+        let id = IncidentId::generate();
+        let mut change = directory.carry_out(id, state, commands, facts, now);
+        change.content = Some(alert.content.clone());
+        let new = NewIncident {
+            id,
+            dedup_key: alert.dedup_key.clone(),
+            policy_name: name,
+            policy,
+            source: alert.source.clone(),
+        };
+        self.store.raise(new, change).await?;
+        metrics::counter!("ringdown_incidents_raised_total").increment(1);
+        tracing::info!(incident = %id, "incident raised");
+        self.ring();
+        Ok(Raised::Opened(id))
+    }
+
+    async fn add(&self, incident: Incident, alert: &Alert) -> Result<Raised, store::Error> {
+        let id = incident.id;
+        let merged = alert::merge(&incident.content, alert);
+        let mut facts = merged.facts;
+        let (event, raised) = match merged.effect {
+            alert::Effect::Repeated => {
+                facts.insert(0, Fact::Repeated { source: alert.source.clone() });
+                (Event::Repeated, Raised::Updated(id))
+            }
+            alert::Effect::Worsened => (Event::Worsened, Raised::Updated(id)),
+            alert::Effect::Resolved => {
+                facts.push(Fact::Resolved { by: alert.source.clone() });
+                (Event::Resolved, Raised::Resolved(id))
+            }
+        };
+        self.decide(incident, event, facts, None, Some(merged.content)).await?;
+        Ok(raised)
+    }
+
+    /// Applies what a person said: `fact` is written only if it counted.
+    async fn apply(
+        &self,
+        id: IncidentId,
+        event: impl Fn(&Incident) -> Event,
+        fact: &Fact,
+        said: Option<(crate::id::CallId, Said)>,
+    ) -> Result<Applied, store::Error> {
+        self.change_state(id, |incident| Some((event(incident), vec![fact.clone()], said))).await
+    }
+
+    #[expect(clippy::type_complexity, reason = "an event with what goes with it, used here only")]
+    async fn change_state(
+        &self,
+        id: IncidentId,
+        event: impl Fn(&Incident) -> Option<(Event, Vec<Fact>, Option<(crate::id::CallId, Said)>)>,
+    ) -> Result<Applied, store::Error> {
+        for _ in 0..RACES {
+            let Some(incident) = self.store.incident(id).await? else { return Ok(Applied::Unknown) };
+            let Some((event, facts, said)) = event(&incident) else {
+                return Ok(Applied::Unchanged(Box::new(incident)));
+            };
+            match self.decide(incident, event, facts, said, None).await {
+                Err(store::Error::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(store::Error::Conflict)
+    }
+
+    /// Decides and makes it true. Without an effect on the state, `facts` are written only if the
+    /// incident is about something new (`content`).
+    async fn decide(
+        &self,
+        incident: Incident,
+        event: Event,
+        facts: Vec<Fact>,
+        said: Option<(crate::id::CallId, Said)>,
+        content: Option<store::Content>,
+    ) -> Result<Applied, store::Error> {
+        let now = self.clock.now();
+        // What has no policy can be acknowledged and resolved, and escalates to nobody.
+        let policy = incident.policy.clone().unwrap_or(Policy { repeat: 0, ack_timeout: None, steps: Vec::new() });
+        let directory = self.directory(Some(&policy)).await?;
+        let on_call = |target: &Target| directory.on_call(target);
+        let (state, commands) = escalation::handle(&policy, on_call, incident.state.clone(), event.clone(), now);
+        if state == incident.state && commands.is_empty() && content.is_none() {
+            return Ok(Applied::Unchanged(Box::new(incident)));
+        }
+        let mut all = transition(&incident.state, &state, &event);
+        all.splice(0..0, facts);
+        let mut change = directory.carry_out(incident.id, state.clone(), commands, all, now);
+        change.content.clone_from(&content);
+        change.said = said;
+        self.store.advance(incident.id, incident.version, change).await?;
+        tracing::debug!(incident = %incident.id, state = ?std::mem::discriminant(&state), "incident advanced");
+        self.ring();
+        let after = Incident {
+            state,
+            version: incident.version + 1,
+            content: content.unwrap_or_else(|| incident.content.clone()),
+            updated_at: now,
+            ..incident
+        };
+        Ok(Applied::Changed(Box::new(after)))
+    }
+
+    async fn default_policy(&self) -> Result<(Option<String>, Option<Policy>), store::Error> {
+        Ok(self.store.default_policy().await?.map(|found| (found.name, found.policy)).unzip())
+    }
+
+    /// Everybody whom `policy` can call, as they are now.
+    async fn directory(&self, policy: Option<&Policy>) -> Result<Directory, store::Error> {
+        let mut contacts = HashMap::new();
+        for target in policy.iter().flat_map(|policy| &policy.steps).flat_map(|step| &step.targets) {
+            if let Target::Contact(id) = target
+                && !contacts.contains_key(id)
+                && let Some(contact) = self.store.contact(*id).await?
+            {
+                contacts.insert(*id, Arc::new(contact));
+            }
+        }
+        Ok(Directory { contacts })
+    }
+
+    fn ring(&self) {
+        self.bus.ring(Bell::Engine);
+        self.bus.ring(Bell::Calls);
+    }
+}
+
+/// What the timeline says of a step from one state to another, beside what was said and done.
+fn transition(before: &State, after: &State, event: &Event) -> Vec<Fact> {
+    let pages_again = |why: &str| vec![Fact::PagesAgain { why: why.to_owned() }];
+    match (before, after, event) {
+        (State::Escalating { .. }, State::Exhausted { .. }, _) => vec![Fact::Exhausted],
+        (State::Acknowledged { .. }, State::Escalating { .. }, Event::Due { .. }) => {
+            pages_again("acknowledged, and not resolved in time")
+        }
+        (State::Acknowledged { .. }, State::Escalating { .. }, Event::Worsened) => pages_again("it got worse"),
+        (State::Exhausted { .. }, State::Escalating { .. }, Event::Repeated | Event::Worsened) => {
+            pages_again("it came again after nobody had taken it")
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The people a policy names.
+struct Directory {
+    contacts: HashMap<ContactId, Arc<Contact>>,
+}
+
+impl Directory {
+    /// Whom a target means now. A contact that is disabled or has no number is nobody.
+    fn on_call(&self, target: &Target) -> Vec<Recipient> {
+        match target {
+            Target::Number(number) => vec![Recipient::Number(number.clone())],
+            Target::Contact(id) => match self.contacts.get(id) {
+                Some(contact) if contact.enabled && !contact.numbers.is_empty() => vec![Recipient::Contact(*id)],
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// What `commands` ask for, as rows.
+    fn carry_out(
+        &self,
+        incident: IncidentId,
+        state: State,
+        commands: Vec<Command>,
+        mut facts: Vec<Fact>,
+        now: DateTime<Utc>,
+    ) -> Change {
+        let mut calls = Vec::new();
+        let mut names = Vec::new();
+        let mut cancel_calls = false;
+        for command in commands {
+            match command {
+                Command::CancelCalls => cancel_calls = true,
+                Command::Note(note) => facts.push(note_fact(note)),
+                Command::Call { to, at } => {
+                    if let Some((call, name)) = self.new_call(to, at) {
+                        calls.push(call);
+                        names.push(name);
+                    }
+                }
+            }
+        }
+        if let Some(at) = calls.first().map(|call| call.at) {
+            facts.push(Fact::Attempt {
+                round: at.stage.round + 1,
+                step: at.stage.step + 1,
+                attempt: at.attempt,
+                to: names,
+            });
+        }
+        let entries =
+            facts.into_iter().map(|fact| Entry { incident: Some(incident), call: None, at: now, fact }).collect();
+        Change { state, now, content: None, calls, cancel_calls, said: None, entries }
+    }
+
+    fn new_call(&self, to: Recipient, at: Position) -> Option<(NewCall, String)> {
+        match to {
+            Recipient::Number(number) => {
+                let name = number.as_str().to_owned();
+                Some((NewCall { contact: None, number, number_index: 0, at }, name))
+            }
+            Recipient::Contact(id) => {
+                let contact = self.contacts.get(&id)?;
+                let number = contact.numbers.first()?.clone();
+                let named = Some((id, contact.name.clone()));
+                Some((NewCall { contact: named, number, number_index: 0, at }, contact.name.clone()))
+            }
+        }
+    }
+}
+
+fn note_fact(note: Note) -> Fact {
+    match note {
+        Note::NobodyToCall { at } => Fact::NobodyToCall { round: at.round + 1, step: at.step + 1 },
+        Note::RoundNotCounted { round } => Fact::RoundNotCounted { round: round + 1 },
+    }
+}

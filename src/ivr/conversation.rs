@@ -1,0 +1,299 @@
+//! What is said to one person, and what they press.
+
+use std::time::Duration;
+
+use super::{Interrupted, Ivr};
+use crate::{
+    agi::{self, Digit, Digits},
+    engine::Applied,
+    escalation::{Actor, State, stage},
+    script::{Action, Line},
+    speech::{Sound, Speech},
+    store::{Call, Entry, Fact, Incident, Said, Session, SessionIncident},
+};
+
+type Result<T> = std::result::Result<T, Interrupted>;
+
+struct Conversation<'a> {
+    ivr: &'a Ivr,
+    channel: &'a mut agi::Session,
+    call: Call,
+    language: &'static str,
+}
+
+/// How often a key that means nothing is answered before the time is up for good.
+const PATIENCE: u32 = 10;
+
+/// Holds the conversation to its end, and hangs up.
+pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session) -> Result<()> {
+    let language = ivr.language(&session);
+    let began_before = session.incidents.iter().any(|carried| carried.said != Said::Waiting);
+    let mut this = Conversation { ivr, channel, call: session.call, language };
+    ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
+    if began_before {
+        this.note(None, Fact::Reconnected { to: this.call.to.clone() }).await?;
+    }
+    let early = if began_before { None } else { this.wait(ivr.settings.lead_in).await? };
+    this.speak_all(early).await?;
+    this.say(&Line::Goodbye).await?;
+    this.channel.set_variable("RINGDOWN_DONE", "1").await?;
+    Ok(this.channel.hangup().await?)
+}
+
+impl Conversation<'_> {
+    /// Speaks everything that the call carries, whatever joins it meanwhile included, until it is closed.
+    async fn speak_all(&mut self, mut early: Option<Digit>) -> Result<()> {
+        loop {
+            let Some(session) = self.ivr.store.session(self.call.id).await? else { return Ok(()) };
+            let of = session.incidents.len();
+            let next = (1..)
+                .zip(session.incidents)
+                .find(|(_, carried)| matches!(carried.said, Said::Waiting | Said::Speaking));
+            let Some((nth, carried)) = next else {
+                self.offer_all(of).await?;
+                if self.ivr.store.close_call(self.call.id).await? {
+                    return Ok(());
+                }
+                continue;
+            };
+            self.take_turn(&carried, nth, of, early.take()).await?;
+        }
+    }
+
+    /// One incident, from its first word to whatever comes of it.
+    async fn take_turn(
+        &mut self,
+        carried: &SessionIncident,
+        nth: usize,
+        of: usize,
+        early: Option<Digit>,
+    ) -> Result<()> {
+        let incident = &carried.incident;
+        if !matches!(incident.state, State::Escalating { .. }) {
+            return self.tell_taken(incident).await;
+        }
+        self.ivr.store.speaking(&self.call, incident.id, self.ivr.clock.now()).await?;
+        let sound = match self.ivr.alert_sound(self.language, incident, nth, of).await {
+            Ok(sound) => Some(sound),
+            Err(error) => {
+                tracing::error!(call = %self.call.id, incident = %incident.id, %error, "an alert cannot be spoken");
+                self.note(Some(incident), Fact::SpeechFailed { why: error.to_string() }).await?;
+                None
+            }
+        };
+        let mut pressed = early;
+        let mut spoken = 0;
+        let mut wrong = 0;
+        while spoken < self.ivr.settings.repeat {
+            let digit = match pressed.take() {
+                Some(digit) => Some(digit),
+                None => {
+                    spoken += 1;
+                    match self.speak_alert(sound.as_ref()).await? {
+                        Some(digit) => Some(digit),
+                        None => self.wait(self.ivr.settings.wait).await?,
+                    }
+                }
+            };
+            let Some(digit) = digit else { continue };
+            self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
+            match self.ivr.script.keypad().action(digit.as_char()) {
+                Some(Action::Repeat) => spoken = 0,
+                Some(Action::Next) if of > 1 => return self.undecided_turn(incident).await,
+                Some(action @ (Action::Acknowledge | Action::Escalate | Action::Resolve)) => {
+                    if self.act(carried, action).await? {
+                        return Ok(());
+                    }
+                }
+                Some(Action::Next) | None => {
+                    wrong += 1;
+                    if wrong > PATIENCE {
+                        break;
+                    }
+                    // The word that the key means nothing must not take away a try of hearing the alert.
+                    pressed = self.say_interruptibly(&Line::WrongKey).await?;
+                    spoken = spoken.saturating_sub(1);
+                }
+            }
+        }
+        self.say(&Line::NotAcknowledged).await?;
+        self.undecided_turn(incident).await
+    }
+
+    async fn undecided_turn(&self, incident: &Incident) -> Result<()> {
+        Ok(self.ivr.store.said(self.call.id, incident.id, Said::Unanswered).await?)
+    }
+
+    /// After a list: one key takes everything that is still open.
+    async fn offer_all(&mut self, of: usize) -> Result<()> {
+        if of < 2 {
+            return Ok(());
+        }
+        for _ in 0..PATIENCE {
+            let open = self.undecided().await?;
+            if open.is_empty() {
+                return Ok(());
+            }
+            let digit = match self.say_interruptibly(&Line::All { count: open.len() }).await? {
+                Some(digit) => Some(digit),
+                None => self.wait(self.ivr.settings.wait).await?,
+            };
+            let Some(digit) = digit else { return Ok(()) };
+            self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
+            match self.ivr.script.keypad().action(digit.as_char()) {
+                Some(Action::Acknowledge) => {
+                    for carried in &open {
+                        self.ivr.engine.acknowledge(carried.incident.id, self.actor()).await?;
+                    }
+                    return self.say(&Line::AcknowledgedAll { count: open.len() }).await;
+                }
+                Some(Action::Repeat) => {
+                    for carried in &open {
+                        self.ivr.store.said(self.call.id, carried.incident.id, Said::Waiting).await?;
+                    }
+                    return Ok(());
+                }
+                _ => self.say(&Line::WrongKey).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What this call has spoken, and nobody has taken.
+    async fn undecided(&self) -> Result<Vec<SessionIncident>> {
+        let session = self.ivr.store.session(self.call.id).await?;
+        let incidents = session.map(|session| session.incidents).unwrap_or_default();
+        let open = |carried: &SessionIncident| {
+            carried.said == Said::Unanswered && matches!(carried.incident.state, State::Escalating { .. })
+        };
+        Ok(incidents.into_iter().filter(open).collect())
+    }
+
+    /// Does what a key says. Returns whether it counted, and so ended the incident's turn.
+    async fn act(&mut self, carried: &SessionIncident, action: Action) -> Result<bool> {
+        let (id, by) = (carried.incident.id, self.actor());
+        let engine = &self.ivr.engine;
+        let applied = match action {
+            Action::Acknowledge => engine.acknowledge(id, by).await,
+            // As it stood when it was spoken: a doubled key counts once.
+            Action::Escalate => engine.escalate(id, Some(stage(&carried.incident.state)), by).await,
+            _ => engine.resolve(id, by).await,
+        };
+        self.ivr.store.heard(self.call.id, 0, true).await?;
+        match applied {
+            Ok(Applied::Changed(after)) => {
+                let line = match (action, &after.state) {
+                    (Action::Acknowledge, _) => Line::Acknowledged,
+                    (Action::Escalate, State::Exhausted { .. }) => Line::NobodyLeft,
+                    (Action::Escalate, _) => Line::Escalated,
+                    _ => Line::Resolved,
+                };
+                self.say(&line).await?;
+                Ok(true)
+            }
+            Ok(Applied::Unchanged(now)) => {
+                self.tell_taken(&now).await?;
+                Ok(true)
+            }
+            Ok(Applied::Unknown) => Ok(true),
+            Err(error) => {
+                tracing::error!(call = %self.call.id, incident = %id, %error, "a key could not be stored");
+                self.say(&Line::NotStored).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Somebody else has it, or it is over, or it has gone on to the next person.
+    async fn tell_taken(&mut self, incident: &Incident) -> Result<()> {
+        match &incident.state {
+            State::Acknowledged { by, .. } => {
+                let by = by.name().to_owned();
+                self.note(Some(incident), Fact::ToldTaken { to: self.call.to.clone(), by: by.clone() }).await?;
+                self.say(&Line::Taken { by: &by }).await?;
+            }
+            State::Resolved => self.say(&Line::Over).await?,
+            State::Escalating { .. } | State::Exhausted { .. } | State::Held { .. } => {
+                self.say(&Line::Escalated).await?;
+            }
+        }
+        Ok(self.ivr.store.said(self.call.id, incident.id, Said::Taken).await?)
+    }
+
+    /// Speaks the alert once; a key ends it. Without a sound of its own, the stand-in; without that, beeps.
+    async fn speak_alert(&mut self, sound: Option<&Sound>) -> Result<Option<Digit>> {
+        if let Some(sound) = sound {
+            match self.play(sound, Digits::ALL).await {
+                Err(Interrupted::Channel(agi::Error::Unplayable { file })) => {
+                    tracing::error!(call = %self.call.id, file, "the PBX cannot play the alert");
+                    let why = "the PBX cannot read the sound directory".to_owned();
+                    self.note(None, Fact::SpeechFailed { why }).await?;
+                }
+                played => return played,
+            }
+        }
+        self.say_interruptibly(&Line::StandIn).await
+    }
+
+    /// Says a line to its end: a second press of the key that it confirms must not cut it off, or be
+    /// taken for the next incident's.
+    async fn say(&mut self, line: &Line<'_>) -> Result<()> {
+        self.say_with(line, Digits::NONE).await.map(drop)
+    }
+
+    /// Says a line; a key ends it.
+    async fn say_interruptibly(&mut self, line: &Line<'_>) -> Result<Option<Digit>> {
+        self.say_with(line, Digits::ALL).await
+    }
+
+    async fn say_with(&mut self, line: &Line<'_>, keys: Digits) -> Result<Option<Digit>> {
+        let sound = match self.ivr.sound(self.language, line).await {
+            Ok(sound) => Ok(sound),
+            Err(error) => {
+                tracing::error!(call = %self.call.id, %error, "a line cannot be spoken");
+                self.ivr.speech.beeps()
+            }
+        };
+        let Ok(sound) = sound else { return Ok(None) };
+        match self.play(&sound, keys).await {
+            // What cannot be played is missed, not fatal: the keys still work.
+            Err(Interrupted::Channel(agi::Error::Unplayable { file })) => {
+                tracing::error!(call = %self.call.id, file, "the PBX cannot play a line");
+                Ok(None)
+            }
+            played => played,
+        }
+    }
+
+    /// Plays a sound and counts what was heard of it.
+    async fn play(&mut self, sound: &Sound, keys: Digits) -> Result<Option<Digit>> {
+        let streamed = self.channel.stream_file(&sound.file, keys).await?;
+        let heard = Speech::milliseconds(sound, streamed.end);
+        // A sound of two parts is an alert and its menu: the alert is the first.
+        let whole = sound.parts.len() > 1 && sound.parts.first().is_some_and(|alert| heard >= *alert);
+        self.ivr.store.heard(self.call.id, i64::try_from(heard).unwrap_or(i64::MAX), whole).await?;
+        Ok(streamed.digit)
+    }
+
+    async fn wait(&mut self, time: Duration) -> Result<Option<Digit>> {
+        Ok(self.channel.wait_for_digit(time).await?)
+    }
+
+    async fn note(&self, incident: Option<&Incident>, fact: Fact) -> Result<()> {
+        let entry = Entry {
+            incident: incident.map(|incident| incident.id),
+            call: Some(self.call.id),
+            at: self.ivr.clock.now(),
+            fact,
+        };
+        Ok(self.ivr.store.note(vec![entry]).await?)
+    }
+
+    /// Who presses the keys.
+    fn actor(&self) -> Actor {
+        match self.call.contact {
+            Some(id) => Actor::Contact { id, name: self.call.to.clone(), call: self.call.id },
+            None => Actor::Number { number: self.call.number.clone(), call: self.call.id },
+        }
+    }
+}

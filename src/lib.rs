@@ -1,0 +1,59 @@
+//! # ringdown: the life of a call
+//!
+//! An alert comes in, and ringdown sees to it that a human being knows: it has the PBX call people,
+//! one after the other, until somebody presses a key that says "I have it".
+//!
+//! | # | step | where |
+//! |---|---|---|
+//! | 1 | An alert comes in. An open incident with the same key gains an event, else there is a new one. Stored before the 2xx. | [`api`] → [`engine::Engine::raise`] |
+//! | 2 | What to do next is decided, purely. | [`escalation::trigger`], [`escalation::handle`] |
+//! | 3 | The decision is made true: state, deadline, version, timeline and queued calls in one transaction; then the bus rings. | [`store::Store::advance`], [`bus`] |
+//! | 4 | A call is claimed, its number checked, and `Originate` leaves with the call's id as `ChannelId`. Speech is rendered while the phone rings. | [`dialer`], [`route`], [`ami`], [`speech`] |
+//! | 5 | Somebody answers: the dialplan (`asterisk/conf`) hands the channel to our FastAGI server. | [`agi`] → [`ivr`] |
+//! | 6 | The alert is spoken, any key ends it. | [`script`], [`ivr`] |
+//! | 7 | 4 acknowledges: decided and made true like everything else. Other calls about it are given up, and the callee hears that it worked. | [`ivr`] → [`engine::Engine::acknowledge`] → 2, 3 |
+//! | 8 | The call ends; its disposition, hangup cause and SIP status are written down, whatever the order of the events. | [`dialer`] → [`store::Store::end_call`] |
+//! | 9 | Nobody has answered: the deadline comes, and the next attempt, step or round begins. | [`engine::Engine::tick`] → 2 |
+//!
+//! # Invariants
+//!
+//! - Nothing but [`escalation`] decides who is called next.
+//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`] and [`agi`] knows a wire.
+//! - Whatever must survive a restart is in a row; whatever is in memory may be lost at any moment.
+//! - A wake-up carries no information: every worker looks at the state, and polls anyway.
+//! - No transaction stays open across a network call.
+//! - A person who has acknowledged is not called again about that incident while it stands acknowledged.
+//! - Every call belongs to an incident. No call leaves without passing the destination rules.
+//! - Time and randomness are arguments. `clippy.toml` bans the system's outside [`clock`] and [`id`].
+//!
+//! # Modules
+//!
+//! A module may use the rows above its own, never its own row (`tests/layers.rs` holds it):
+//!
+//! | row | modules | know nothing of |
+//! |---|---|---|
+//! | 0 | [`id`] [`clock`] [`phone`] | anything |
+//! | 1 | [`escalation`] [`route`] [`script`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
+//! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
+//! | 3 | [`engine`] | Asterisk, HTTP |
+//! | 4 | [`dialer`] [`ivr`] [`api`] | each other |
+//! | 5 | [`app`] [`cli`] | nothing is barred |
+
+pub mod agi;
+pub mod ami;
+pub mod api;
+pub mod app;
+pub mod bus;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod dialer;
+pub mod engine;
+pub mod escalation;
+pub mod id;
+pub mod ivr;
+pub mod phone;
+pub mod route;
+pub mod script;
+pub mod speech;
+pub mod store;

@@ -1,0 +1,393 @@
+//! Calls: what they are, and looking them up. The queue is in `queue`, what happens to one on its way
+//! in `progress`, what the person on the line does in `sessions`.
+
+mod progress;
+pub(super) mod queue;
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use entity::{call, call_incident};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+    sea_query::{Query, SelectStatement, SimpleExpr},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Entry, Error, Fact, Page, Said, Store};
+use crate::{
+    escalation::{Calls, Position, Stage},
+    id::{CallId, ContactId, IncidentId},
+    phone::PhoneNumber,
+};
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallStatus {
+    /// Waits to be placed.
+    Pending,
+    /// Claimed; `Originate` has left or is about to.
+    Dialing,
+    /// The far end rings.
+    Ringing,
+    /// Somebody, or something, is on the line.
+    Answered,
+    /// Was answered and is over.
+    Completed,
+    /// The line was engaged.
+    Busy,
+    /// It rang, and nobody came.
+    NoAnswer,
+    /// The person declined.
+    Rejected,
+    /// It could not be placed, or there is no such number.
+    Failed,
+    /// We gave it up, since nobody needed it any more.
+    Canceled,
+}
+
+impl CallStatus {
+    const LIVE: [Self; 4] = [Self::Pending, Self::Dialing, Self::Ringing, Self::Answered];
+    const ON_THE_LINE: [Self; 3] = [Self::Dialing, Self::Ringing, Self::Answered];
+
+    /// Its name in the table and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Answered => "answered",
+            Self::Completed => "completed",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Whether the call is not over yet.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        Self::LIVE.contains(&self)
+    }
+}
+
+impl fmt::Display for CallStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for CallStatus {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Ok(serde_json::from_value(text.into())?)
+    }
+}
+
+/// A call as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its identifier, and the Asterisk channel's `Uniqueid`.
+    pub id: CallId,
+    /// Whose line it occupies.
+    pub line: String,
+    /// The contact it is for; a bare number has none.
+    pub contact: Option<ContactId>,
+    /// Their name, or the number.
+    pub to: String,
+    /// The number dialled.
+    pub number: PhoneNumber,
+    /// Which of the contact's numbers that is, from 0.
+    pub number_index: u32,
+    /// Where it stands.
+    pub status: CallStatus,
+    /// Proof that an AGI session belongs to it.
+    pub token: String,
+    /// When it was queued.
+    pub created_at: DateTime<Utc>,
+    /// When `Originate` left.
+    pub dialed_at: Option<DateTime<Utc>>,
+    /// When the far end rang.
+    pub ringing_at: Option<DateTime<Utc>>,
+    /// When it was answered.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// How it ended.
+    pub end: Option<(DateTime<Utc>, End)>,
+    /// What was heard and pressed.
+    pub heard: Heard,
+}
+
+/// What the person on the line heard and pressed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// How much of what we had to say was played, in milliseconds.
+    pub ms: i64,
+    /// The alert was played to its end at least once, or a digit proved it heard.
+    pub whole: bool,
+    /// Every digit, in order.
+    pub digits: String,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The final status.
+    pub status: CallStatus,
+    /// As Asterisk's.
+    pub disposition: String,
+    /// Q.850; 0 is none.
+    pub cause: u16,
+    /// Its words.
+    pub cause_text: String,
+    /// The SIP status of the final answer.
+    pub sip_status: Option<u16>,
+    /// Whether a telephone network took it, so that the attempt counts.
+    pub found_route: bool,
+    /// In plain words, why it did not reach anybody.
+    pub failure: Option<String>,
+}
+
+/// A call that does not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCall {
+    /// The contact and their name; `None` for a bare number.
+    pub contact: Option<(ContactId, String)>,
+    /// What to dial.
+    pub number: PhoneNumber,
+    /// Which of the contact's numbers that is, from 0.
+    pub number_index: u32,
+    /// For which attempt.
+    pub at: Position,
+}
+
+/// An incident that a call carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Which.
+    pub incident: IncidentId,
+    /// For which attempt.
+    pub at: Position,
+    /// What became of it.
+    pub said: Said,
+}
+
+/// How many calls were dialled since some instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialedCounts {
+    /// On this line.
+    pub line: u32,
+    /// To this prefix.
+    pub prefix: u32,
+    /// In all.
+    pub total: u32,
+}
+
+/// Which calls a list is about.
+#[derive(Clone, Debug, Default)]
+pub struct CallFilter {
+    /// Only in this status.
+    pub status: Option<CallStatus>,
+    /// Only about this incident.
+    pub incident: Option<IncidentId>,
+    /// Only to this number.
+    pub number: Option<PhoneNumber>,
+    /// Only older than this one: the page after it.
+    pub before: Option<Uuid>,
+}
+
+/// Whose line a call occupies: one live call at a time.
+#[must_use]
+pub fn line(contact: Option<ContactId>, number: &PhoneNumber) -> String {
+    contact.map_or_else(|| number.as_str().to_owned(), |id| id.to_string())
+}
+
+impl Store {
+    /// Calls that are not over and have left the queue.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn calls_on_the_line(&self) -> Result<Vec<Call>, Error> {
+        let rows = call::Entity::find().filter(status_in(&CallStatus::ON_THE_LINE)).all(&self.read).await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// How many calls were dialled since `since`: on this line, to this prefix, in all.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn dialed_since(
+        &self,
+        since: DateTime<Utc>,
+        line: &str,
+        prefix: Option<&str>,
+    ) -> Result<DialedCounts, Error> {
+        let recent = || call::Entity::find().filter(call::Column::DialedAt.gt(since));
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let prefixed = match prefix {
+            Some(prefix) => recent().filter(call::Column::Number.starts_with(prefix)).count(&self.read).await?,
+            None => 0,
+        };
+        Ok(DialedCounts {
+            line: count(recent().filter(call::Column::Line.eq(line)).count(&self.read).await?),
+            prefix: count(prefixed),
+            total: count(recent().count(&self.read).await?),
+        })
+    }
+
+    /// A call by its identifier.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn call(&self, id: CallId) -> Result<Option<Call>, Error> {
+        call::Entity::find_by_id(id.0).one(&self.read).await?.map(read).transpose()
+    }
+
+    /// What a call carries, in the order in which it is spoken.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn carried_by(&self, id: CallId) -> Result<Vec<Carried>, Error> {
+        let rows = call_incident::Entity::find()
+            .filter(call_incident::Column::CallId.eq(id.0))
+            .order_by_asc(call_incident::Column::Ordinal)
+            .all(&self.read)
+            .await?;
+        rows.into_iter().map(|row| read_carried(&row)).collect()
+    }
+
+    /// A page of calls, newest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn calls(&self, filter: CallFilter, limit: u64) -> Result<Page<Call>, Error> {
+        let mut query = call::Entity::find();
+        if let Some(status) = filter.status {
+            query = query.filter(call::Column::Status.eq(status.as_str()));
+        }
+        if let Some(number) = filter.number {
+            query = query.filter(call::Column::Number.eq(number.as_str()));
+        }
+        if let Some(incident) = filter.incident {
+            query = query.filter(call::Column::Id.in_subquery(calls_of(incident)));
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(call::Column::Id.lt(before));
+        }
+        let rows = query.order_by_desc(call::Column::Id).limit(limit + 1).all(&self.read).await?;
+        let calls = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::cut(calls, limit, |call| call.id.0))
+    }
+}
+
+/// What became of the calls of one round of an incident.
+pub(super) async fn of_round(db: &DatabaseConnection, incident: IncidentId, stage: Stage) -> Result<Calls, Error> {
+    let live = call::Entity::find()
+        .filter(status_in(&CallStatus::LIVE))
+        .filter(call::Column::Id.in_subquery(calls_of(incident)))
+        .count(db)
+        .await?;
+    if live > 0 {
+        return Ok(Calls::Live);
+    }
+    let of_the_round = calls_of(incident)
+        .and_where(call_incident::Column::Run.eq(number(stage.run)))
+        .and_where(call_incident::Column::Round.eq(number(stage.round)))
+        .to_owned();
+    let routes: Vec<bool> = call::Entity::find()
+        .select_only()
+        .column(call::Column::FoundRoute)
+        .filter(call::Column::Id.in_subquery(of_the_round))
+        .into_tuple()
+        .all(db)
+        .await?;
+    let nothing_left = !routes.is_empty() && routes.iter().all(|found| !found);
+    Ok(if nothing_left { Calls::NoWayOut } else { Calls::Placed })
+}
+
+/// A line of the timeline about everything the call carries.
+pub(super) fn of_call(call: CallId, at: DateTime<Utc>, fact: Fact) -> Entry {
+    Entry { incident: None, call: Some(call), at, fact }
+}
+
+/// Changes a call if it is in one of `from`.
+pub(super) async fn set_status(
+    tx: &impl ConnectionTrait,
+    id: CallId,
+    update: call::ActiveModel,
+    from: &[CallStatus],
+) -> Result<bool, Error> {
+    let updated = call::Entity::update_many()
+        .set(update)
+        .filter(call::Column::Id.eq(id.0))
+        .filter(status_in(from))
+        .exec(tx)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+pub(super) fn status_in(statuses: &[CallStatus]) -> SimpleExpr {
+    call::Column::Status.is_in(statuses.iter().map(|status| status.as_str()))
+}
+
+/// The calls that carry an incident.
+fn calls_of(incident: IncidentId) -> SelectStatement {
+    Query::select()
+        .column(call_incident::Column::CallId)
+        .from(call_incident::Entity)
+        .and_where(call_incident::Column::IncidentId.eq(incident.0))
+        .to_owned()
+}
+
+fn number(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+pub(super) fn read_carried(row: &call_incident::Model) -> Result<Carried, Error> {
+    let natural = |value: i32| u32::try_from(value).unwrap_or(0);
+    let stage = Stage { run: natural(row.run), round: natural(row.round), step: natural(row.step) };
+    Ok(Carried {
+        incident: IncidentId(row.incident_id),
+        at: Position { stage, attempt: natural(row.attempt) },
+        said: row.said.parse()?,
+    })
+}
+
+pub(super) fn read(row: call::Model) -> Result<Call, Error> {
+    let number = PhoneNumber::try_from(row.number)
+        .map_err(|_| Error::Unavailable("a stored number cannot be dialled".into()))?;
+    let status: CallStatus = row.status.parse()?;
+    let end = row.ended_at.map(|at| {
+        let end = End {
+            status,
+            disposition: row.disposition.unwrap_or_default(),
+            cause: row.cause.and_then(|cause| cause.try_into().ok()).unwrap_or(0),
+            cause_text: row.cause_text.unwrap_or_default(),
+            sip_status: row.sip_status.and_then(|status| status.try_into().ok()),
+            found_route: row.found_route,
+            failure: row.failure,
+        };
+        (at, end)
+    });
+    Ok(Call {
+        id: CallId(row.id),
+        line: row.line,
+        contact: row.contact_id.map(ContactId),
+        to: row.contact_name.unwrap_or_else(|| number.as_str().to_owned()),
+        number,
+        number_index: row.number_index.try_into().unwrap_or(0),
+        status,
+        token: row.token,
+        created_at: row.created_at,
+        dialed_at: row.dialed_at,
+        ringing_at: row.ringing_at,
+        answered_at: row.answered_at,
+        end,
+        heard: Heard { ms: row.heard_ms, whole: row.heard, digits: row.digits },
+    })
+}

@@ -1,0 +1,294 @@
+//! The queue: what waits to be placed, who joins what, and what nobody needs any more.
+
+use chrono::{DateTime, Utc};
+use entity::{call, call_incident, incident};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
+};
+use uuid::Uuid;
+
+use super::{
+    Call, CallStatus, End, NewCall, calls_of, line, number, of_call, progress::end_in, read, read_carried, set_status,
+    status_in,
+};
+use crate::{
+    escalation::Position,
+    id::{self, CallId, ContactId, IncidentId},
+    phone::PhoneNumber,
+    store::{Entry, Error, Fact, Said, Store, timeline},
+};
+
+impl Store {
+    /// Calls that wait and may be placed: about something that still escalates, to somebody who is
+    /// not on the line already. Oldest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn claimable_calls(&self, limit: u64) -> Result<Vec<Call>, Error> {
+        let rows = call::Entity::find()
+            .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+            .filter(line_is_free())
+            .filter(still_needed())
+            .order_by_asc(call::Column::Id)
+            .limit(limit)
+            .all(&self.read)
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Claims a call: from `pending` to `dialing`, by one claimant, once. After this `Originate` may leave.
+    ///
+    /// # Errors
+    /// If the database does not take it: then it must not leave.
+    pub async fn claim_call(&self, call: &Call, now: DateTime<Utc>) -> Result<bool, Error> {
+        let (id, to, number) = (call.id, call.to.clone(), call.number.as_str().to_owned());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let claimed = call::Entity::update_many()
+                    .set(call::ActiveModel {
+                        status: Set(CallStatus::Dialing.as_str().into()),
+                        dialed_at: Set(Some(now)),
+                        ..Default::default()
+                    })
+                    .filter(call::Column::Id.eq(id.0))
+                    .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+                    .filter(line_is_free())
+                    .filter(still_needed())
+                    .exec(tx)
+                    .await?;
+                if claimed.rows_affected == 1 {
+                    timeline::write(tx, vec![of_call(id, now, Fact::Dialing { to, number })]).await?;
+                }
+                Ok(claimed.rows_affected == 1)
+            })
+        })
+        .await
+    }
+
+    /// Undoes a claim: `Originate` has certainly not left.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn unclaim_call(&self, id: CallId) -> Result<(), Error> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let update = call::ActiveModel {
+                    status: Set(CallStatus::Pending.as_str().into()),
+                    dialed_at: Set(None),
+                    ..Default::default()
+                };
+                set_status(tx, id, update, &[CallStatus::Dialing]).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Calls that nobody needs any more and nobody is listening to, and those that a person gave up.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn unneeded_calls(&self) -> Result<Vec<Call>, Error> {
+        let rows = call::Entity::find()
+            .filter(
+                Condition::any()
+                    .add(
+                        Condition::all()
+                            .add(status_in(&[CallStatus::Pending, CallStatus::Dialing, CallStatus::Ringing]))
+                            .add(still_needed().not()),
+                    )
+                    .add(
+                        Condition::all().add(status_in(&CallStatus::LIVE)).add(call::Column::CanceledBy.is_not_null()),
+                    ),
+            )
+            .all(&self.read)
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+}
+
+/// Queues a call about an incident, or lets the incident join the call that is on its way to the same person.
+pub(in crate::store) async fn queue(
+    tx: &DatabaseTransaction,
+    incident: IncidentId,
+    new: NewCall,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let contact = new.contact.as_ref().map(|(id, _)| *id);
+    let line = line(contact, &new.number);
+    let to = new.contact.as_ref().map_or_else(|| new.number.as_str().to_owned(), |(_, name)| name.clone());
+    let carries_it = Query::select()
+        .column(call_incident::Column::CallId)
+        .from(call_incident::Entity)
+        .and_where(call_incident::Column::IncidentId.eq(incident.0))
+        .to_owned();
+    let live = call::Entity::find()
+        .filter(call::Column::Line.eq(&*line))
+        .filter(status_in(&CallStatus::LIVE))
+        .filter(call::Column::Closed.eq(false))
+        .filter(call::Column::Id.not_in_subquery(carries_it))
+        .order_by_asc(call::Column::Id)
+        .one(tx)
+        .await?;
+    if let Some(live) = live {
+        let ordinal = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(live.id)).count(tx).await?;
+        carry(tx, CallId(live.id), incident, new.at, i32::try_from(ordinal).unwrap_or(i32::MAX)).await?;
+        let entry =
+            Entry { incident: Some(incident), call: Some(CallId(live.id)), at: now, fact: Fact::CallJoined { to } };
+        return timeline::write(tx, vec![entry]).await;
+    }
+    let id = insert(tx, new.contact.clone(), &new.number, new.number_index, now).await?;
+    carry(tx, id, incident, new.at, 0).await?;
+    timeline::write(tx, vec![of_call(id, now, queued(&to, &new.number, new.number_index))]).await
+}
+
+/// Gives up calls about `incident` that still wait and that no other incident needs.
+pub(in crate::store) async fn give_up_pending(
+    tx: &DatabaseTransaction,
+    incident: IncidentId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let ids: Vec<Uuid> = call::Entity::find()
+        .select_only()
+        .column(call::Column::Id)
+        .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+        .filter(call::Column::Id.in_subquery(calls_of(incident)))
+        .filter(Condition::not(still_needed()))
+        .into_tuple()
+        .all(tx)
+        .await?;
+    for id in ids {
+        end_in(tx, CallId(id), End::not_needed(), None, now).await?;
+    }
+    Ok(())
+}
+
+/// Queues a call to another number about what `from` carried and still escalates.
+pub(super) async fn hand_on(
+    tx: &DatabaseTransaction,
+    from: CallId,
+    contact: Option<(ContactId, String)>,
+    number: &PhoneNumber,
+    index: u32,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let carried = call_incident::Entity::find()
+        .filter(call_incident::Column::CallId.eq(from.0))
+        .filter(call_incident::Column::IncidentId.in_subquery(escalating()))
+        .order_by_asc(call_incident::Column::Ordinal)
+        .all(tx)
+        .await?;
+    if carried.is_empty() {
+        return Ok(());
+    }
+    let to = contact.as_ref().map_or_else(|| number.as_str().to_owned(), |(_, name)| name.clone());
+    let id = insert(tx, contact, number, index, now).await?;
+    for row in carried {
+        let carried = read_carried(&row)?;
+        carry(tx, id, carried.incident, carried.at, row.ordinal).await?;
+    }
+    timeline::write(tx, vec![of_call(id, now, queued(&to, number, index))]).await
+}
+
+async fn insert(
+    tx: &DatabaseTransaction,
+    contact: Option<(ContactId, String)>,
+    number: &PhoneNumber,
+    index: u32,
+    now: DateTime<Utc>,
+) -> Result<CallId, Error> {
+    let id = CallId::generate();
+    let row = call::ActiveModel {
+        id: Set(id.0),
+        line: Set(line(contact.as_ref().map(|(id, _)| *id), number)),
+        contact_id: Set(contact.as_ref().map(|(id, _)| id.0)),
+        contact_name: Set(contact.map(|(_, name)| name)),
+        number: Set(number.as_str().to_owned()),
+        number_index: Set(i32::try_from(index).unwrap_or(i32::MAX)),
+        status: Set(CallStatus::Pending.as_str().into()),
+        closed: Set(false),
+        token: Set(id::token()),
+        created_at: Set(now),
+        dialed_at: Set(None),
+        ringing_at: Set(None),
+        answered_at: Set(None),
+        ended_at: Set(None),
+        found_route: Set(true),
+        disposition: Set(None),
+        cause: Set(None),
+        cause_text: Set(None),
+        sip_status: Set(None),
+        failure: Set(None),
+        heard_ms: Set(0),
+        heard: Set(false),
+        digits: Set(String::new()),
+        canceled_by: Set(None),
+    };
+    call::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(id)
+}
+
+async fn carry(
+    tx: &DatabaseTransaction,
+    call: CallId,
+    incident: IncidentId,
+    at: Position,
+    ordinal: i32,
+) -> Result<(), Error> {
+    let row = call_incident::ActiveModel {
+        call_id: Set(call.0),
+        incident_id: Set(incident.0),
+        ordinal: Set(ordinal),
+        run: Set(number(at.stage.run)),
+        round: Set(number(at.stage.round)),
+        step: Set(number(at.stage.step)),
+        attempt: Set(number(at.attempt)),
+        said: Set(Said::Waiting.as_str().into()),
+    };
+    call_incident::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+fn queued(to: &str, number: &PhoneNumber, index: u32) -> Fact {
+    Fact::CallQueued { to: to.to_owned(), number: number.as_str().to_owned(), nth_number: index + 1 }
+}
+
+fn escalating() -> SelectStatement {
+    Query::select()
+        .column(incident::Column::Id)
+        .from(incident::Entity)
+        .and_where(incident::Column::State.eq("escalating"))
+        .to_owned()
+}
+
+/// That something the call carries still escalates.
+fn still_needed() -> Condition {
+    let needed = Query::select()
+        .expr(Expr::val(1))
+        .from(call_incident::Entity)
+        .inner_join(
+            incident::Entity,
+            Expr::col((incident::Entity, incident::Column::Id))
+                .equals((call_incident::Entity, call_incident::Column::IncidentId)),
+        )
+        .and_where(
+            Expr::col((call_incident::Entity, call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)),
+        )
+        .and_where(Expr::col((incident::Entity, incident::Column::State)).eq("escalating"))
+        .to_owned();
+    Condition::all().add(Expr::exists(needed))
+}
+
+/// That no other call is on the line of the same person.
+fn line_is_free() -> Condition {
+    let other = Alias::new("other");
+    let column = |column: call::Column| Expr::col((Alias::new("other"), column));
+    let busy = Query::select()
+        .expr(Expr::val(1))
+        .from_as(call::Entity, other)
+        .and_where(column(call::Column::Line).equals((call::Entity, call::Column::Line)))
+        .and_where(column(call::Column::Status).is_in(CallStatus::ON_THE_LINE.iter().map(|status| status.as_str())))
+        .to_owned();
+    Condition::all().add(Expr::exists(busy).not())
+}

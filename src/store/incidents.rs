@@ -1,0 +1,409 @@
+//! Incidents: raise, advance, look up.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use entity::{incident, incident_member};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+use super::{Entry, Error, NewCall, Page, Said, Store, calls, sessions, timeline};
+use crate::{
+    escalation::{self, Calls, Policy, State},
+    id::{CallId, IncidentId},
+};
+
+/// An incident as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Its identifier.
+    pub id: IncidentId,
+    /// What makes two alerts the same incident.
+    pub dedup_key: String,
+    /// The name of the policy it escalates by.
+    pub policy_name: Option<String>,
+    /// That policy, as it was when the incident was raised.
+    pub policy: Option<Policy>,
+    /// Who sent it.
+    pub source: String,
+    /// What it is about.
+    pub content: Content,
+    /// Where it stands.
+    pub state: State,
+    /// When it must be looked at again.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Counts its changes.
+    pub version: i64,
+    /// When it was raised.
+    pub raised_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What an incident is about. Grows and shrinks as alerts of its group come and go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// In one sentence; what is spoken.
+    pub summary: String,
+    /// Everything else there is to say.
+    pub details: String,
+    /// As the sender calls it.
+    pub severity: String,
+    /// What the sender attached.
+    pub labels: BTreeMap<String, String>,
+    /// How many alerts of the group the sender left out.
+    pub truncated: u32,
+    /// The alerts, by fingerprint.
+    pub members: Vec<Member>,
+}
+
+/// An alert of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Alertmanager's name for the set of labels; empty for an alert that is no group.
+    pub fingerprint: String,
+    /// In one sentence.
+    pub summary: String,
+    /// As the sender calls it.
+    pub severity: String,
+    /// Whether it still holds.
+    pub firing: bool,
+    /// What the sender attached.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An incident that does not exist yet.
+#[derive(Clone, Debug)]
+pub struct NewIncident {
+    /// Its identifier.
+    pub id: IncidentId,
+    /// What makes two alerts the same incident.
+    pub dedup_key: String,
+    /// The name of its policy.
+    pub policy_name: Option<String>,
+    /// The policy.
+    pub policy: Option<Policy>,
+    /// Who sent it.
+    pub source: String,
+}
+
+/// A decision, to be made true at once or not at all.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The new state.
+    pub state: State,
+    /// When it was decided.
+    pub now: DateTime<Utc>,
+    /// What the incident is about from now on, if that changed.
+    pub content: Option<Content>,
+    /// Calls to queue.
+    pub calls: Vec<NewCall>,
+    /// Whether calls about it that still wait are given up. Those under way are the dialer's to end.
+    pub cancel_calls: bool,
+    /// What became of it in the call in which it was said.
+    pub said: Option<(CallId, Said)>,
+    /// What the timeline says about it.
+    pub entries: Vec<Entry>,
+}
+
+/// Which incidents a list is about.
+#[derive(Clone, Debug, Default)]
+pub struct IncidentFilter {
+    /// Only in this state, by its name.
+    pub state: Option<String>,
+    /// Only of this policy.
+    pub policy: Option<String>,
+    /// Only with this key.
+    pub dedup_key: Option<String>,
+    /// Only older than this one: the page after it.
+    pub before: Option<Uuid>,
+}
+
+/// The name of a state, as it stands in the table and in the API.
+#[must_use]
+pub(crate) fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Held { .. } => "held",
+        State::Escalating { .. } => "escalating",
+        State::Acknowledged { .. } => "acknowledged",
+        State::Resolved => "resolved",
+        State::Exhausted { .. } => "exhausted",
+    }
+}
+
+impl Incident {
+    /// The name of its state.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        state_name(&self.state)
+    }
+}
+
+impl Store {
+    /// Stores a new incident and what is decided about it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if one with the same key is open already.
+    pub async fn raise(&self, new: NewIncident, change: Change) -> Result<(), Error> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let content = change.content.clone().unwrap_or_default();
+                let open = !matches!(change.state, State::Resolved);
+                let row = incident::ActiveModel {
+                    id: Set(new.id.0),
+                    dedup_key: Set(new.dedup_key.clone()),
+                    open_key: Set(open.then_some(new.dedup_key)),
+                    policy_name: Set(new.policy_name),
+                    policy: Set(new.policy.map(|policy| serde_json::to_value(&policy)).transpose()?),
+                    source: Set(new.source),
+                    summary: Set(content.summary),
+                    details: Set(content.details),
+                    severity: Set(content.severity),
+                    labels: Set(serde_json::to_value(&content.labels)?),
+                    truncated: Set(content.truncated.try_into().unwrap_or(i32::MAX)),
+                    state: Set(state_name(&change.state).into()),
+                    state_document: Set(serde_json::to_value(&change.state)?),
+                    due_at: Set(escalation::due_at(&change.state)),
+                    version: Set(1),
+                    raised_at: Set(change.now),
+                    updated_at: Set(change.now),
+                };
+                incident::Entity::insert(row).exec_without_returning(tx).await?;
+                write_members(tx, new.id, content.members, change.now).await?;
+                carry_out(tx, new.id, change.calls, change.cancel_calls, change.entries, change.now).await
+            })
+        })
+        .await
+    }
+
+    /// Makes a decision about an incident true, if it still is at `version`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it is not: read it again and decide again.
+    pub async fn advance(&self, id: IncidentId, version: i64, change: Change) -> Result<(), Error> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                // The compare-and-set comes first: it takes the row's lock and settles every race.
+                let mut update = incident::ActiveModel {
+                    state: Set(state_name(&change.state).into()),
+                    state_document: Set(serde_json::to_value(&change.state)?),
+                    due_at: Set(escalation::due_at(&change.state)),
+                    version: Set(version + 1),
+                    updated_at: Set(change.now),
+                    ..Default::default()
+                };
+                if matches!(change.state, State::Resolved) {
+                    update.open_key = Set(None);
+                }
+                let mut members = Vec::new();
+                if let Some(content) = change.content {
+                    update.summary = Set(content.summary);
+                    update.details = Set(content.details);
+                    update.severity = Set(content.severity);
+                    update.labels = Set(serde_json::to_value(&content.labels)?);
+                    update.truncated = Set(content.truncated.try_into().unwrap_or(i32::MAX));
+                    members = content.members;
+                }
+                let updated = incident::Entity::update_many()
+                    .set(update)
+                    .filter(incident::Column::Id.eq(id.0))
+                    .filter(incident::Column::Version.eq(version))
+                    .exec(tx)
+                    .await?;
+                if updated.rows_affected != 1 {
+                    return Err(Error::Conflict);
+                }
+                write_members(tx, id, members, change.now).await?;
+                if let Some((call, said)) = change.said {
+                    sessions::set_said(tx, call, id, said).await?;
+                }
+                carry_out(tx, id, change.calls, change.cancel_calls, change.entries, change.now).await
+            })
+        })
+        .await
+    }
+
+    /// An incident by its identifier.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn incident(&self, id: IncidentId) -> Result<Option<Incident>, Error> {
+        let row = incident::Entity::find_by_id(id.0).one(&self.read).await?;
+        self.with_members(row).await
+    }
+
+    /// The open incident with this key.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn open_incident(&self, dedup_key: &str) -> Result<Option<Incident>, Error> {
+        let row = incident::Entity::find().filter(incident::Column::OpenKey.eq(dedup_key)).one(&self.read).await?;
+        self.with_members(row).await
+    }
+
+    /// Incidents whose deadline has come, the most overdue first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn due_incidents(&self, now: DateTime<Utc>, limit: u64) -> Result<Vec<IncidentId>, Error> {
+        let ids: Vec<Uuid> = incident::Entity::find()
+            .select_only()
+            .column(incident::Column::Id)
+            .filter(incident::Column::DueAt.lte(now))
+            .order_by_asc(incident::Column::DueAt)
+            .limit(limit)
+            .into_tuple()
+            .all(&self.read)
+            .await?;
+        Ok(ids.into_iter().map(IncidentId).collect())
+    }
+
+    /// The nearest deadline of all.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        let first: Option<DateTime<Utc>> = incident::Entity::find()
+            .select_only()
+            .column(incident::Column::DueAt)
+            .filter(incident::Column::DueAt.is_not_null())
+            .order_by_asc(incident::Column::DueAt)
+            .into_tuple()
+            .one(&self.read)
+            .await?;
+        Ok(first)
+    }
+
+    /// What became of the calls of a round so far.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn calls_of_round(&self, id: IncidentId, stage: escalation::Stage) -> Result<Calls, Error> {
+        calls::of_round(&self.read, id, stage).await
+    }
+
+    /// A page of incidents, newest first. Their members are left out.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn incidents(&self, filter: IncidentFilter, limit: u64) -> Result<Page<Incident>, Error> {
+        let mut query = incident::Entity::find();
+        if let Some(state) = filter.state {
+            query = query.filter(incident::Column::State.eq(state));
+        }
+        if let Some(policy) = filter.policy {
+            query = query.filter(incident::Column::PolicyName.eq(policy));
+        }
+        if let Some(key) = filter.dedup_key {
+            query = query.filter(incident::Column::DedupKey.eq(key));
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(incident::Column::Id.lt(before));
+        }
+        let rows = query.order_by_desc(incident::Column::Id).limit(limit + 1).all(&self.read).await?;
+        let incidents = rows.into_iter().map(|row| read(row, Vec::new())).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::cut(incidents, limit, |incident| incident.id.0))
+    }
+
+    async fn with_members(&self, row: Option<incident::Model>) -> Result<Option<Incident>, Error> {
+        let Some(row) = row else { return Ok(None) };
+        let members = incident_member::Entity::find()
+            .filter(incident_member::Column::IncidentId.eq(row.id))
+            .order_by_asc(incident_member::Column::Fingerprint)
+            .all(&self.read)
+            .await?;
+        read(row, members).map(Some)
+    }
+}
+
+async fn carry_out(
+    tx: &DatabaseTransaction,
+    id: IncidentId,
+    new_calls: Vec<NewCall>,
+    cancel: bool,
+    entries: Vec<Entry>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    timeline::write(tx, entries).await?;
+    if cancel {
+        calls::queue::give_up_pending(tx, id, now).await?;
+    }
+    for call in new_calls {
+        calls::queue::queue(tx, id, call, now).await?;
+    }
+    Ok(())
+}
+
+async fn write_members(
+    tx: &DatabaseTransaction,
+    incident: IncidentId,
+    members: Vec<Member>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut rows = Vec::with_capacity(members.len());
+    for member in members {
+        rows.push(incident_member::ActiveModel {
+            incident_id: Set(incident.0),
+            fingerprint: Set(member.fingerprint),
+            summary: Set(member.summary),
+            severity: Set(member.severity),
+            firing: Set(member.firing),
+            labels: Set(serde_json::to_value(&member.labels)?),
+            updated_at: Set(now),
+        });
+    }
+    let update = OnConflict::columns([incident_member::Column::IncidentId, incident_member::Column::Fingerprint])
+        .update_columns([
+            incident_member::Column::Summary,
+            incident_member::Column::Severity,
+            incident_member::Column::Firing,
+            incident_member::Column::Labels,
+            incident_member::Column::UpdatedAt,
+        ])
+        .to_owned();
+    for chunk in rows.chunks(1000) {
+        incident_member::Entity::insert_many(chunk.to_vec())
+            .on_conflict(update.clone())
+            .exec_without_returning(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) fn read(row: incident::Model, members: Vec<incident_member::Model>) -> Result<Incident, Error> {
+    let members = members
+        .into_iter()
+        .map(|row| {
+            Ok(Member {
+                fingerprint: row.fingerprint,
+                summary: row.summary,
+                severity: row.severity,
+                firing: row.firing,
+                labels: serde_json::from_value(row.labels)?,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    Ok(Incident {
+        id: IncidentId(row.id),
+        dedup_key: row.dedup_key,
+        policy_name: row.policy_name,
+        policy: row.policy.map(serde_json::from_value).transpose()?,
+        source: row.source,
+        content: Content {
+            summary: row.summary,
+            details: row.details,
+            severity: row.severity,
+            labels: serde_json::from_value(row.labels)?,
+            truncated: row.truncated.try_into().unwrap_or(0),
+            members,
+        },
+        state: serde_json::from_value(row.state_document)?,
+        due_at: row.due_at,
+        version: row.version,
+        raised_at: row.raised_at,
+        updated_at: row.updated_at,
+    })
+}

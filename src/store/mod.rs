@@ -1,0 +1,165 @@
+//! WHAT IS TRUE: everything that must survive is a row here. The only user of sea-orm and `entity`.
+//!
+//! One file per aggregate. Each write is one transaction; see `writer` for how they share commits.
+//! Nothing here decides: [`Store::advance`] makes true what the engine has decided, if the incident
+//! still is what the engine saw.
+
+mod calls;
+mod contacts;
+mod incidents;
+mod policies;
+mod sessions;
+mod settings;
+pub mod timeline;
+mod writer;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
+use writer::Writer;
+
+pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
+pub use contacts::{Contact, SeedContact};
+pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident};
+pub use policies::{NamedPolicy, SeedPolicy};
+pub use sessions::{Said, Session, SessionIncident};
+pub use settings::KillSwitch;
+pub use timeline::{Entry, Fact, TimelineEvent};
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    read: DatabaseConnection,
+    writer: Writer,
+}
+
+/// What can go wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Somebody else was faster: what was read is no longer so. Read again, decide again.
+    #[error("changed by somebody else meanwhile")]
+    Conflict,
+    /// The database did not do it, for whatever reason: nothing was changed.
+    #[error("database unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl Error {
+    fn stopped() -> Self {
+        Self::Unavailable("the writer has stopped".into())
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Self::Conflict,
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unavailable(format!("a stored document cannot be read: {error}"))
+    }
+}
+
+/// How long a reader or the writer waits for a connection or a lock before the caller hears of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Readers at once.
+const READERS: u32 = 8;
+
+impl Store {
+    /// Opens the database and brings its schema up to date. `url` is `sqlite:PATH` (made if missing) or `postgres://...`.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or its schema is of a newer version than this program.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let write = connect(url, 1).await?;
+        Migrator::up(&write, None).await?;
+        let read = connect(url, READERS).await?;
+        Ok(Self { read, writer: Writer::start(write) })
+    }
+
+    /// A store that is nowhere: for what needs one and asks nothing of it.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        let disconnected = DatabaseConnection::default();
+        Self { read: disconnected.clone(), writer: Writer::start(disconnected) }
+    }
+
+    /// Migrates the schema and returns how many migrations it took.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn migrate(url: &str) -> Result<usize, Error> {
+        let database = connect(url, 1).await?;
+        let pending = Migrator::get_pending_migrations(&database).await?.len();
+        Migrator::up(&database, None).await?;
+        Ok(pending)
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// If it does not, within a few seconds.
+    pub async fn ping(&self) -> Result<(), Error> {
+        Ok(self.read.execute_unprepared("SELECT 1").await.map(|_| ())?)
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+}
+
+async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {
+    let url = match url.strip_prefix("sqlite:") {
+        Some(path) => format!("sqlite://{}?mode=rwc", path.trim_start_matches("//")),
+        None => url.to_owned(),
+    };
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
+        .statement_timeout(PATIENCE)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .pragma("journal_mode", "WAL")
+                // A committed transaction survives a power cut, not only a crash.
+                .pragma("synchronous", "FULL")
+                .busy_timeout(PATIENCE)
+        });
+    Ok(Database::connect(options).await?)
+}
+
+/// A page of a list: what is on it, and where the next one begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Pass it back for the next page; `None` on the last.
+    pub next: Option<uuid::Uuid>,
+}
+
+impl<T> Page<T> {
+    /// Makes a page of at most `limit` from one item more than that.
+    fn cut(mut items: Vec<T>, limit: u64, id: impl Fn(&T) -> uuid::Uuid) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = if items.len() > limit {
+            items.truncate(limit);
+            items.last().map(id)
+        } else {
+            None
+        };
+        Self { items, next }
+    }
+}

@@ -1,0 +1,129 @@
+//! One writer: concurrent writes share a commit.
+//!
+//! A durable commit costs a disk flush, whoever asks for it. So one task takes all writes that wait,
+//! runs each in a savepoint of one transaction, commits once, then answers everybody. While a commit
+//! runs the next batch gathers: on a slow disk batches grow by themselves, on a fast one nobody lingers.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Error;
+
+/// Writes that may wait at once; one more waits for room outside.
+const QUEUE: usize = 1024;
+/// Writes in one commit, so that one does not wait behind thousands.
+const BATCH: usize = 256;
+
+type Work = Box<dyn for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<(), Error>> + Send>;
+
+struct Job {
+    work: Work,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// The handle; the task ends with the last one.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    pub(super) fn start(database: DatabaseConnection) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(run(database, queue));
+        Self { jobs }
+    }
+
+    /// Runs `work` in a transaction and returns what it returned once that is durable. If it fails,
+    /// nothing of it remains.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let result = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&result);
+        let work: Work = Box::new(move |transaction| {
+            let future = work(transaction);
+            async move {
+                let value = future.await?;
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Ok(())
+            }
+            .boxed()
+        });
+        let (done, answer) = oneshot::channel();
+        self.jobs.send(Job { work, done }).await.map_err(|_| Error::stopped())?;
+        answer.await.map_err(|_| Error::stopped())??;
+        let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(Error::stopped)
+    }
+}
+
+async fn run(database: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut batch, BATCH).await > 0 {
+        metrics::histogram!("ringdown_store_writes_per_commit").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        commit(&database, batch.drain(..)).await;
+    }
+}
+
+/// Runs all jobs in one transaction; each that fails is undone by itself.
+async fn commit(database: &DatabaseConnection, jobs: impl Iterator<Item = Job>) {
+    let options = TransactionOptions {
+        // The write lock is taken at once: a transaction that reads first and writes then could find
+        // the database changed in between, which SQLite answers with an error.
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let transaction = match database.begin_with_options(options).await {
+        Ok(transaction) => transaction,
+        Err(error) => return refuse(jobs.map(|job| job.done), &Error::from(error)),
+    };
+    let mut waiting = Vec::new();
+    for Job { work, done } in jobs {
+        match savepoint(&transaction, work).await {
+            Ok(()) => waiting.push(done),
+            // Whoever asked may be gone; nobody else needs to know.
+            Err(error) => drop(done.send(Err(error))),
+        }
+    }
+    match transaction.commit().await {
+        Ok(()) => waiting.into_iter().for_each(|done| drop(done.send(Ok(())))),
+        Err(error) => refuse(waiting.into_iter(), &Error::from(error)),
+    }
+}
+
+async fn savepoint(transaction: &DatabaseTransaction, work: Work) -> Result<(), Error> {
+    let savepoint = transaction.begin().await?;
+    match AssertUnwindSafe(work(&savepoint)).catch_unwind().await {
+        Ok(Ok(())) => Ok(savepoint.commit().await?),
+        Ok(Err(error)) => {
+            savepoint.rollback().await?;
+            Err(error)
+        }
+        Err(panic) => {
+            savepoint.rollback().await?;
+            Err(Error::Unavailable(format!("a write panicked: {}", panic_text(panic.as_ref()))))
+        }
+    }
+}
+
+fn refuse(waiting: impl Iterator<Item = oneshot::Sender<Result<(), Error>>>, error: &Error) {
+    waiting.for_each(|done| drop(done.send(Err(error.clone()))));
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
