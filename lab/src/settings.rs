@@ -1,1 +1,149 @@
-//! x
+//! ringdown's configuration, as a test or the demo wants it.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::Result;
+use sha2::{Digest, Sha256};
+use toml::{Table, Value};
+
+use crate::{asterisk::Asterisk, parts, secret::secret};
+
+/// A `ringdown.toml` in the making.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    table: Table,
+    /// The key of the API's user `lab`.
+    pub key: String,
+}
+
+/// A step of a policy.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// Contacts or numbers.
+    pub targets: &'a [&'a str],
+    /// How many tries.
+    pub attempts: u32,
+    /// Seconds from one try to the next.
+    pub attempt_delay: u32,
+    /// Seconds from the last try to the next step.
+    pub delay: u32,
+}
+
+impl Default for Step<'_> {
+    fn default() -> Self {
+        Self { targets: &[], attempts: 1, attempt_delay: 60, delay: 60 }
+    }
+}
+
+impl Settings {
+    /// Loopback, Italian numbers, and short waits: what all tests have in common.
+    #[must_use]
+    pub fn new() -> Self {
+        let key = secret();
+        let mut this = Self { table: Table::new(), key };
+        let sha256 = hex::encode(Sha256::digest(this.key.as_bytes()));
+        this.push("api_keys", [("name", "lab".into()), ("sha256", sha256.into())]);
+        this.set("destinations.allow", vec!["+39"]);
+        this.set("log.level", "info,ringdown=debug");
+        this.set("log.format", "json");
+        this.set("server.grace", 2);
+        this
+    }
+
+    /// Sets `section.key`.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut Self {
+        let (section, key) = key.split_once('.').unwrap_or(("server", key));
+        let section = self.table.entry(section).or_insert_with(|| Table::new().into());
+        if let Value::Table(section) = section {
+            section.insert(key.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// A person with these numbers.
+    pub fn contact(&mut self, name: &str, numbers: &[&str]) -> &mut Self {
+        self.push("contacts", [("name", name.into()), ("numbers", numbers.to_vec().into())])
+    }
+
+    /// A policy of these steps; the first one is the default.
+    pub fn policy(&mut self, name: &str, steps: &[Step<'_>]) -> &mut Self {
+        self.policy_with(name, 0, steps)
+    }
+
+    /// A policy with so many more rounds after the first.
+    pub fn policy_with(&mut self, name: &str, repeat: u32, steps: &[Step<'_>]) -> &mut Self {
+        let steps: Vec<Value> = steps
+            .iter()
+            .map(|step| {
+                Table::from_iter([
+                    ("targets".to_owned(), step.targets.to_vec().into()),
+                    ("attempts".to_owned(), step.attempts.into()),
+                    ("attempt_delay".to_owned(), step.attempt_delay.into()),
+                    ("delay".to_owned(), step.delay.into()),
+                ])
+                .into()
+            })
+            .collect();
+        let default = !self.table.contains_key("policies");
+        self.push(
+            "policies",
+            [("name", name.into()), ("default", default.into()), ("repeat", repeat.into()), ("steps", steps.into())],
+        )
+    }
+
+    /// The PBX that it calls through.
+    pub fn pbx(&mut self, pbx: &Asterisk) -> &mut Self {
+        self.set("asterisk.address", pbx.ami.as_str())
+            .set("asterisk.user", "ringdown")
+            .set("asterisk.secret", pbx.secret.as_str())
+            .set("asterisk.caller_id", "+390551234567")
+    }
+
+    /// Where it listens, keeps its data, and finds espeak-ng.
+    pub(crate) fn place(&mut self, http: SocketAddr, agi: SocketAddr, data: &Path) -> Result<&mut Self> {
+        let espeak = parts::espeak()?;
+        Ok(self
+            .set("server.listen", http.to_string())
+            .set("server.data", data.to_string_lossy().as_ref())
+            .set("agi.listen", agi.to_string())
+            .set("speech.program", espeak.to_string_lossy().as_ref()))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        self.table.to_string()
+    }
+
+    fn push<const N: usize>(&mut self, list: &str, fields: [(&str, Value); N]) -> &mut Self {
+        let entry = Table::from_iter(fields.map(|(name, value)| (name.to_owned(), value)));
+        let list = self.table.entry(list).or_insert_with(|| Vec::<Value>::new().into());
+        if let Value::Array(list) = list {
+            list.push(entry.into());
+        }
+        self
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ringdown_takes_what_we_write() {
+        let mut settings = Settings::new();
+        settings
+            .contact("Ana", &["+393331234567"])
+            .policy("default", &[Step { targets: &["Ana"], delay: 5, ..Step::default() }])
+            .set("call.repeat", 2);
+        let read = ringdown::config::Config::from_toml(&settings.to_toml()).expect("no mistakes");
+        assert_eq!(read.call.repeat, 2);
+        assert!(read.policies[0].default && read.contacts[0].name == "Ana");
+    }
+}

@@ -250,7 +250,8 @@ impl Follow {
             .and_then(|action| action.header("Priority", "1"));
         let Ok(action) = action else { return };
         if let Err(error) = self.shared.ami.act(action).await {
-            tracing::warn!(call = %self.call.id, %error, "a listener could not be interrupted");
+            tracing::warn!(call = %self.call.id, %error, "a listener could not be interrupted; trying again");
+            self.interrupted.remove(&incident);
         }
     }
 

@@ -12,7 +12,7 @@ mod progress;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::follow::{Beginning, Step, follow};
@@ -30,8 +30,8 @@ use crate::{
     store::{self, Call, CallStatus, End, Entry, Fact, Store},
 };
 
-/// The longest pause between two looks at the rows.
-const POLL: Duration = Duration::from_secs(1);
+/// The longest pause between two looks at the rows. Short, since capacity comes back without a ring.
+const POLL: Duration = Duration::from_millis(500);
 /// Queued calls looked at in one pass.
 const BATCH: u64 = 200;
 /// Steps that may wait for one call's task. A call has some forty events.
@@ -114,6 +114,9 @@ impl Dialer {
     /// Places calls until `shutdown`. Calls that are under way then stay up: the next process adopts them.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut ear = self.shared.bus.listen(Bell::Calls);
+        // An interval, not a sleep: a stream of events must not put the next look off for ever.
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 notice = self.notices.next() => match notice {
@@ -121,7 +124,7 @@ impl Dialer {
                     None => return,
                 },
                 () = ear.rung() => self.pass().await,
-                () = tokio::time::sleep(POLL) => self.pass().await,
+                _ = poll.tick() => self.pass().await,
                 () = shutdown.cancelled() => return,
             }
         }

@@ -35,7 +35,8 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     }
     let early = if began_before { None } else { this.wait(ivr.settings.lead_in).await? };
     this.speak_all(early).await?;
-    this.say(&Line::Goodbye).await?;
+    let unanswered = !this.undecided().await?.is_empty();
+    this.say(if unanswered { &Line::NotAcknowledged } else { &Line::Goodbye }).await?;
     this.channel.set_variable("RINGDOWN_DONE", "1").await?;
     Ok(this.channel.hangup().await?)
 }
@@ -84,7 +85,9 @@ impl Conversation<'_> {
         let mut pressed = early;
         let mut spoken = 0;
         let mut wrong = 0;
-        while spoken < self.ivr.settings.repeat {
+        // In a list each is spoken once: the others must not wait for an answer to the first.
+        let repeat = if of > 1 { 1 } else { self.ivr.settings.repeat };
+        while spoken < repeat {
             let digit = match pressed.take() {
                 Some(digit) => Some(digit),
                 None => {
@@ -116,7 +119,6 @@ impl Conversation<'_> {
                 }
             }
         }
-        self.say(&Line::NotAcknowledged).await?;
         self.undecided_turn(incident).await
     }
 
@@ -179,7 +181,7 @@ impl Conversation<'_> {
             Action::Escalate => engine.escalate(id, Some(stage(&carried.incident.state)), by).await,
             _ => engine.resolve(id, by).await,
         };
-        self.ivr.store.heard(self.call.id, 0, true).await?;
+        self.heard(0, true).await?;
         match applied {
             Ok(Applied::Changed(after)) => {
                 let line = match (action, &after.state) {
@@ -206,6 +208,8 @@ impl Conversation<'_> {
 
     /// Somebody else has it, or it is over, or it has gone on to the next person.
     async fn tell_taken(&mut self, incident: &Incident) -> Result<()> {
+        // Written down first: while it counts as being spoken, the dialer would interrupt these very words.
+        self.ivr.store.said(self.call.id, incident.id, Said::Taken).await?;
         match &incident.state {
             State::Acknowledged { by, .. } => {
                 let by = by.name().to_owned();
@@ -217,7 +221,7 @@ impl Conversation<'_> {
                 self.say(&Line::Escalated).await?;
             }
         }
-        Ok(self.ivr.store.said(self.call.id, incident.id, Said::Taken).await?)
+        Ok(())
     }
 
     /// Speaks the alert once; a key ends it. Without a sound of its own, the stand-in; without that, beeps.
@@ -229,7 +233,13 @@ impl Conversation<'_> {
                     let why = "the PBX cannot read the sound directory".to_owned();
                     self.note(None, Fact::SpeechFailed { why }).await?;
                 }
-                played => return played,
+                played => {
+                    let (digit, ms) = played?;
+                    // The alert is the first part, what the keys do the second.
+                    let whole = sound.parts.first().is_some_and(|alert| ms >= *alert);
+                    self.heard(ms, whole).await?;
+                    return Ok(digit);
+                }
             }
         }
         self.say_interruptibly(&Line::StandIn).await
@@ -261,18 +271,22 @@ impl Conversation<'_> {
                 tracing::error!(call = %self.call.id, file, "the PBX cannot play a line");
                 Ok(None)
             }
-            played => played,
+            played => {
+                let (digit, ms) = played?;
+                self.heard(ms, false).await?;
+                Ok(digit)
+            }
         }
     }
 
-    /// Plays a sound and counts what was heard of it.
-    async fn play(&mut self, sound: &Sound, keys: Digits) -> Result<Option<Digit>> {
+    /// Plays a sound. Returns the key that ended it, and how many milliseconds of it were heard.
+    async fn play(&mut self, sound: &Sound, keys: Digits) -> Result<(Option<Digit>, u64)> {
         let streamed = self.channel.stream_file(&sound.file, keys).await?;
-        let heard = Speech::milliseconds(sound, streamed.end);
-        // A sound of two parts is an alert and its menu: the alert is the first.
-        let whole = sound.parts.len() > 1 && sound.parts.first().is_some_and(|alert| heard >= *alert);
-        self.ivr.store.heard(self.call.id, i64::try_from(heard).unwrap_or(i64::MAX), whole).await?;
-        Ok(streamed.digit)
+        Ok((streamed.digit, Speech::milliseconds(sound, streamed.end)))
+    }
+
+    async fn heard(&self, ms: u64, whole: bool) -> Result<()> {
+        Ok(self.ivr.store.heard(self.call.id, i64::try_from(ms).unwrap_or(i64::MAX), whole).await?)
     }
 
     async fn wait(&mut self, time: Duration) -> Result<Option<Digit>> {

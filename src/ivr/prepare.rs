@@ -78,7 +78,9 @@ impl Ivr {
         };
         let alert = self.script.text(language, &Line::Alert(alert)).map_err(failed)?;
         let menu = self.script.text(language, &Line::Menu { next: of > 1 }).map_err(failed)?;
-        self.speech.say(language, &[&alert, &menu], self.clock.now().into()).await
+        // What the keys do is said once in a list.
+        let texts: &[&str] = if nth == 1 { &[&alert, &menu] } else { &[&alert] };
+        self.speech.say(language, texts, self.clock.now().into()).await
     }
 
     /// A [`crate::dialer::Prepare`] of this.

@@ -13,7 +13,7 @@ mod settings;
 pub mod timeline;
 mod writer;
 
-use std::time::Duration;
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
 
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
@@ -78,6 +78,7 @@ impl Store {
     /// # Errors
     /// If it cannot be reached, or its schema is of a newer version than this program.
     pub async fn open(url: &str) -> Result<Self, Error> {
+        keep_private(url)?;
         let write = connect(url, 1).await?;
         Migrator::up(&write, None).await?;
         let read = connect(url, READERS).await?;
@@ -96,6 +97,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn migrate(url: &str) -> Result<usize, Error> {
+        keep_private(url)?;
         let database = connect(url, 1).await?;
         let pending = Migrator::get_pending_migrations(&database).await?.len();
         Migrator::up(&database, None).await?;
@@ -117,6 +119,14 @@ impl Store {
     {
         self.writer.write(work).await
     }
+}
+
+/// Makes a SQLite file that only we can read: it holds people's numbers. What SQLite puts beside it
+/// has the same mode.
+fn keep_private(url: &str) -> Result<(), Error> {
+    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path.trim_start_matches("//"));
+    made.map(drop).map_err(|error| Error::Unavailable(format!("{path}: {error}")))
 }
 
 async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {

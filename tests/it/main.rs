@@ -1,0 +1,7 @@
+//! ringdown's stories: one file each.
+
+mod databases;
+mod engine;
+mod records;
+mod scene;
+mod store;
