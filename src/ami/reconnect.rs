@@ -47,9 +47,9 @@ pub(super) async fn keep_connected(
             Ok(connection) => {
                 let since = Instant::now();
                 said = None;
-                // The listener first: what it is told next belongs to this connection.
-                notices.connected(connection.decoder.greeting().unwrap_or_default().to_owned());
+                // The state first: whoever hears the news may act on it at once.
                 connected.send_replace(true);
+                notices.connected(connection.decoder.greeting().unwrap_or_default().to_owned());
                 let end = session::run(connection, &settings, &mut ids, &mut requests, &notices, &shutdown).await;
                 connected.send_replace(false);
                 let End::Broken(broken) = end else {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use poem_openapi::Object;
+use serde::Deserialize;
 
 use super::{alerts::Status, text};
 use crate::{
@@ -12,10 +13,11 @@ use crate::{
 };
 
 /// A delivery. Fields that are not listed here are passed over.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 pub struct Webhook {
     /// Alertmanager's name for the group.
     #[oai(rename = "groupKey")]
+    #[serde(rename = "groupKey")]
     group_key: String,
     /// The receiver's name.
     receiver: String,
@@ -25,34 +27,42 @@ pub struct Webhook {
     alerts: Vec<WebhookAlert>,
     /// How many the sender left out (`max_alerts`).
     #[oai(rename = "truncatedAlerts", default)]
+    #[serde(rename = "truncatedAlerts", default)]
     truncated_alerts: u32,
     /// What the group is made by.
     #[oai(rename = "groupLabels", default)]
+    #[serde(rename = "groupLabels", default)]
     group_labels: HashMap<String, String>,
     /// What its alerts have in common.
     #[oai(rename = "commonLabels", default)]
+    #[serde(rename = "commonLabels", default)]
     common_labels: HashMap<String, String>,
     /// What their annotations have in common.
     #[oai(rename = "commonAnnotations", default)]
+    #[serde(rename = "commonAnnotations", default)]
     common_annotations: HashMap<String, String>,
     /// Where Alertmanager is.
     #[oai(rename = "externalURL", default)]
+    #[serde(rename = "externalURL", default)]
     external_url: String,
 }
 
 /// One alert of a group.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 struct WebhookAlert {
     /// Whether it holds.
     status: Status,
     /// What it is.
     #[oai(default)]
+    #[serde(default)]
     labels: HashMap<String, String>,
     /// What is said about it.
     #[oai(default)]
+    #[serde(default)]
     annotations: HashMap<String, String>,
     /// Alertmanager's name for the set of labels.
     #[oai(default)]
+    #[serde(default)]
     fingerprint: String,
 }
 

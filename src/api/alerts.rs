@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use poem_openapi::{Enum, Object, OpenApi, param::Query, payload::Json};
 
+use serde::Deserialize;
+
 use super::{
     State, Tag,
     alertmanager::{self, Webhook},
     auth::Credential,
+    body::Body,
     error::Problem,
     text,
 };
@@ -21,8 +24,9 @@ use crate::{
 pub struct Alerts(pub State);
 
 /// Whether it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum, Deserialize)]
 #[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It holds.
     #[default]
@@ -32,7 +36,7 @@ pub enum Status {
 }
 
 /// An alert.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 struct NewAlert {
     /// What has happened, in one sentence: this is spoken. What is longer than 300 characters is
     /// stored whole and spoken up to there.
@@ -40,12 +44,15 @@ struct NewAlert {
     summary: String,
     /// Everything else there is to say.
     #[oai(default, validator(max_length = 500_000))]
+    #[serde(default)]
     details: String,
     /// Spoken before the summary. A higher one than before pages again (`info`, `warning`, `critical`).
     #[oai(default, validator(max_length = 64))]
+    #[serde(default)]
     severity: String,
     /// Whatever else belongs to it.
     #[oai(default)]
+    #[serde(default)]
     labels: HashMap<String, String>,
     /// What makes two alerts the same incident. Without one, each alert is an incident of its own.
     #[oai(validator(min_length = 1, max_length = 1024))]
@@ -55,6 +62,7 @@ struct NewAlert {
     policy: Option<String>,
     /// Whether it holds or is over.
     #[oai(default)]
+    #[serde(default)]
     status: Status,
 }
 
@@ -105,7 +113,7 @@ impl Alerts {
     ///
     /// It is stored when this answers with 2xx. On 503 nothing is stored: send it again.
     #[oai(path = "/", method = "post", operation_id = "raise_alert")]
-    async fn raise(&self, caller: Credential, alert: Json<NewAlert>) -> Result<Accepted, Problem> {
+    async fn raise(&self, caller: Credential, alert: Body<NewAlert>) -> Result<Accepted, Problem> {
         let alert = alert.0;
         if alert.summary.trim().is_empty() {
             return Err(Problem::malformed("summary: is empty"));
@@ -153,7 +161,7 @@ impl Alerts {
         /// The policy that pages; the default one if it is not said or does not exist.
         #[oai(name = "policy", validator(max_length = 256))]
         named: Query<Option<String>>,
-        webhook: Json<Webhook>,
+        webhook: Body<Webhook>,
     ) -> Result<Json<Outcomes>, Problem> {
         let mut results = Vec::new();
         for alert in alertmanager::alerts(webhook.0, &policy(named.0), &caller.0.name, self.0.alertmanager_per) {

@@ -8,9 +8,10 @@ use poem_openapi::{
     param::{Path, Query},
     payload::Json,
 };
+use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, error::Problem, incidents::TimelineLine, text};
+use super::{State, Tag, auth::Credential, body::Body, error::Problem, incidents::TimelineLine, text};
 use crate::{
     engine::{Alert, PolicyChoice, Raised},
     escalation::{Policy, Step, Target},
@@ -48,7 +49,7 @@ enum CallStatus {
 }
 
 /// A call to be placed.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 struct NewCall {
     /// The number: E.164, or nationally for the configured country, or an extension.
     #[oai(validator(max_length = 40))]
@@ -58,9 +59,11 @@ struct NewCall {
     text: String,
     /// How often it is tried.
     #[oai(default = "default_attempts", validator(minimum(value = "1"), maximum(value = "10")))]
+    #[serde(default = "default_attempts")]
     attempts: u32,
     /// Seconds from one try to the next.
     #[oai(default = "default_attempt_delay", validator(minimum(value = "1"), maximum(value = "86400")))]
+    #[serde(default = "default_attempt_delay")]
     attempt_delay: u32,
 }
 
@@ -159,7 +162,7 @@ impl Calls {
     ///
     /// It is stored when this answers with 2xx. The number must be allowed by the destination rules.
     #[oai(path = "/", method = "post", operation_id = "place_call")]
-    async fn place(&self, caller: Credential, call: Json<NewCall>) -> Result<Created, Problem> {
+    async fn place(&self, caller: Credential, call: Body<NewCall>) -> Result<Created, Problem> {
         let call = call.0;
         let number = self.0.plan.parse(&call.to).map_err(|error| Problem::number("to", &error))?;
         self.0.rules.check(&number).map_err(|refusal| Problem::refused("to", refusal))?;

@@ -115,9 +115,11 @@ pub(super) fn from_framework(error: poem::Error) -> Response {
     if ours.content_type().is_some_and(|media_type| media_type.starts_with(MEDIA_TYPE)) {
         return ours;
     }
+    if status == StatusCode::UNAUTHORIZED {
+        return Problem::unauthorized().into_response();
+    }
     let kind = match status {
         StatusCode::BAD_REQUEST => "malformed",
-        StatusCode::UNAUTHORIZED => "unauthorized",
         StatusCode::NOT_FOUND => "not-found",
         StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported-media-type",

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use poem_openapi::{Object, OpenApi, payload::Json};
 
-use super::{State, Tag, auth::Credential, error::Problem};
+use serde::Deserialize;
+
+use super::{State, Tag, auth::Credential, body::Body, error::Problem};
 use crate::{bus::Bell, store};
 
 /// The kill switch.
@@ -23,7 +25,7 @@ struct KillSwitch {
 }
 
 /// Where to switch it.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 struct SwitchTo {
     /// Whether calls are stopped from now on.
     stopped: bool,
@@ -39,7 +41,7 @@ impl KillSwitches {
 
     /// Stop all calls, or let them go again
     #[oai(path = "/", method = "put", operation_id = "set_kill_switch")]
-    async fn set(&self, caller: Credential, to: Json<SwitchTo>) -> Result<Json<KillSwitch>, Problem> {
+    async fn set(&self, caller: Credential, to: Body<SwitchTo>) -> Result<Json<KillSwitch>, Problem> {
         let now = self.0.clock.now();
         let switch = store::KillSwitch { stopped: to.0.stopped, by: Some(caller.0.name.clone()), at: Some(now) };
         self.0.store.set_kill_switch(switch.clone(), now).await?;

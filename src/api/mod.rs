@@ -6,6 +6,7 @@
 mod alertmanager;
 mod alerts;
 mod auth;
+mod body;
 mod calls;
 mod error;
 mod health;

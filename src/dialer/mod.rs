@@ -85,6 +85,8 @@ pub struct Dialer {
     /// Why a queued call waits, as the timeline has it.
     waiting: HashMap<CallId, String>,
     tasks: TaskTracker,
+    /// Events may have been missed, and the live channels could not be asked for.
+    unreconciled: bool,
 }
 
 impl Dialer {
@@ -108,6 +110,7 @@ impl Dialer {
             placed: Vec::new(),
             waiting: HashMap::new(),
             tasks: TaskTracker::new(),
+            unreconciled: false,
         }
     }
 
@@ -159,10 +162,10 @@ impl Dialer {
     /// Compares the calls that should be up with the channels that are.
     async fn reconcile(&mut self) {
         self.live.retain(|_, steps| !steps.is_closed());
+        self.unreconciled = true;
         let channels = match self.shared.ami.list(Action::new("Status"), "StatusComplete").await {
             Ok(channels) => channels,
-            // The connection is gone again, or will be: the next one reconciles.
-            Err(error) => return tracing::warn!(%error, "the live channels are not known"),
+            Err(error) => return tracing::warn!(%error, "the live channels are not known; asking again"),
         };
         let mut by_call: HashMap<CallId, Vec<Message>> = HashMap::new();
         for channel in channels {
@@ -174,6 +177,7 @@ impl Dialer {
             Ok(rows) => rows,
             Err(error) => return tracing::error!(%error, "the calls under way are not known"),
         };
+        self.unreconciled = false;
         for call in rows {
             let channels = by_call.remove(&call.id).unwrap_or_default();
             match self.live.get(&call.id) {
@@ -190,7 +194,8 @@ impl Dialer {
     /// A call that has a row and no task: its end could not be stored when it came.
     async fn look_for_orphans(&mut self) -> Result<(), store::Error> {
         let rows = self.shared.store.calls_on_the_line().await?;
-        if self.shared.ami.is_connected() && rows.iter().any(|call| !self.live.contains_key(&call.id)) {
+        let orphans = rows.iter().any(|call| !self.live.contains_key(&call.id));
+        if self.shared.ami.is_connected() && (orphans || self.unreconciled) {
             self.reconcile().await;
         }
         Ok(())

@@ -174,9 +174,20 @@ async fn pages_are_complete_and_without_duplicates(database: Database) {
 /// What people and machines put into alerts.
 fn texts() -> Vec<String> {
     let mut texts: Vec<String> = [
-        "", " ", "plain", "trailing space ", "\ttabs\r\nand lines\n", "'; DROP TABLE incident; --", "100 % \\ _ \"quoted\"",
-        "🔥💾 Festplatte voll 👩🏽‍🚒", "e\u{301} is not é", "مرحبا \u{202e}backwards", "\u{feff}\u{200b}\u{fffd}\u{10ffff}",
-        "\u{1}\u{7}\u{1b}[31m\u{7f}", "{\"json\": [1, null]}", "$1 ?1 :name {{ template }}",
+        "",
+        " ",
+        "plain",
+        "trailing space ",
+        "\ttabs\r\nand lines\n",
+        "'; DROP TABLE incident; --",
+        "100 % \\ _ \"quoted\"",
+        "🔥💾 Festplatte voll 👩🏽‍🚒",
+        "e\u{301} is not é",
+        "مرحبا \u{202e}backwards",
+        "\u{feff}\u{200b}\u{fffd}\u{10ffff}",
+        "\u{1}\u{7}\u{1b}[31m\u{7f}",
+        "{\"json\": [1, null]}",
+        "$1 ?1 :name {{ template }}",
     ]
     .into_iter()
     .map(str::to_owned)

@@ -8,7 +8,7 @@ use ringdown::{
     escalation::{Actor, Policy, Position, Stage, State, Step, Target},
     id::{ContactId, IncidentId},
     phone::PhoneNumber,
-    store::{Call, CallStatus, Content, End, Fact, Incident, Member, SeedContact, SeedPolicy, Store},
+    store::{Call, CallFilter, CallStatus, Content, End, Fact, Incident, Member, SeedContact, SeedPolicy, Store},
 };
 
 use crate::databases::Database;
@@ -169,8 +169,12 @@ impl Scene {
         self.store.claimable_calls(1000).await.expect("the database answers")
     }
 
+    /// The calls that wait, oldest first.
     pub async fn pending(&self) -> Vec<Call> {
-        self.store.pending_calls().await.expect("the database answers")
+        let filter = CallFilter { status: Some(CallStatus::Pending), ..CallFilter::default() };
+        let mut calls = self.store.calls(filter, 1000).await.expect("the database answers").items;
+        calls.reverse();
+        calls
     }
 
     pub async fn call(&self, id: ringdown::id::CallId) -> Call {
