@@ -102,6 +102,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         rules: Arc::new(config.rules()),
         alertmanager_per: config.alertmanager.per,
         ami: client,
+        speech: Some(speech.clone()),
     };
     let limits = Limits {
         body: config.server.body_limit,

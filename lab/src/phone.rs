@@ -2,7 +2,8 @@
 //! `lab/asterisk/net/extensions.conf`; a test can also do it by hand, while a call is on.
 
 use std::{
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -206,10 +207,17 @@ impl Phone<'_> {
     /// If it is not heard within the time.
     pub async fn hears(&self, nth: usize, sound: &Pcm, within: Duration) -> Result<Match> {
         let recording = self.call(nth, within).await?.recording;
+        let mut known = 0;
         let looked = until("the sound is heard", within, async || {
-            // A search costs something, and nothing new is in the file most of the time.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            Ok(heard_in(&recording, sound))
+            // Nothing new is in the file most of the time, and a search is no small thing.
+            let length = fs::metadata(&recording).map_or(0, |metadata| metadata.len());
+            if length == known {
+                return Ok(None);
+            }
+            known = length;
+            let (recording, sound) = (recording.clone(), sound.clone());
+            let search = move || Pcm::read(&recording).map(|recording| sound::heard(&recording, &sound));
+            tokio::task::spawn_blocking(search).await?
         });
         looked.await.with_context(|| format!("on the phone {}", self.number))
     }
@@ -241,10 +249,6 @@ impl Incoming {
     pub fn heard(&self) -> Result<Pcm> {
         Pcm::read(&self.recording)
     }
-}
-
-fn heard_in(recording: &Path, sound: &Pcm) -> Option<Match> {
-    sound::heard(&Pcm::read(recording).ok()?, sound)
 }
 
 impl Seen {

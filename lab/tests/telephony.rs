@@ -51,8 +51,8 @@ async fn a_phone_rings_is_answered_by_hand_hears_what_is_played_and_presses_a_ke
     telephony.net.wait("the end", SOON, |calls| calls[0].ended).await.unwrap();
     let began = std::time::Instant::now();
     let heard = phone.calls()[0].heard().unwrap();
-    assert!(sound::heard(&heard, &wrong).is_none(), "{}", sound::likeness(&heard, &wrong));
-    eprintln!("one search in {:?}, the wrong one {}", began.elapsed(), sound::likeness(&heard, &wrong));
+    assert!(sound::heard(&heard, &wrong).is_none(), "{:?}", sound::most_like(&heard, &wrong));
+    eprintln!("one search in {:?}, the wrong one {:?}", began.elapsed(), sound::most_like(&heard, &wrong));
     let first = sound::first_word(&heard).unwrap();
     assert!(first.abs_diff(found.at) < Duration::from_millis(100), "{first:?} {found:?}");
 

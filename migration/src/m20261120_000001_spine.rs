@@ -224,6 +224,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         // Lists, newest first.
         index("incident_by_state", "incident", &["state", "id"]),
         index("incident_by_policy", "incident", &["policy_name", "id"]),
+        index("incident_by_key", "incident", &["dedup_key", "id"]),
         // The dialer's claim, its watchdog, the live calls.
         index("call_by_status", "call", &["status", "id"]),
         // One live call per line; a contact's calls.

@@ -72,7 +72,7 @@ impl Health {
         let database = self.database().await;
         let engine = engine(self.0.engine.last_look(), now);
         let ready = database.ok && engine.ok;
-        let parts = vec![database, engine, self.pbx(), self.policy().await, self.kill_switch().await];
+        let parts = vec![database, engine, self.pbx(), self.speech(), self.policy().await, self.kill_switch().await];
         let degraded = parts.iter().any(|part| !part.ok);
         let readiness = Json(Readiness { ready, degraded, parts });
         if ready { Ready::Yes(readiness) } else { Ready::No(readiness) }
@@ -97,6 +97,13 @@ impl Health {
             None => part("pbx", false, "none is configured: calls wait"),
             Some(ami) if ami.is_connected() => part("pbx", true, "connected"),
             Some(_) => part("pbx", false, "cannot be reached: calls wait"),
+        }
+    }
+
+    fn speech(&self) -> Part {
+        match &self.0.speech {
+            Some(speech) if speech.works() => part("speech", true, "speaks"),
+            _ => part("speech", false, "the engine failed when it was last asked: stand-ins are played"),
         }
     }
 

@@ -34,6 +34,7 @@ use crate::{
     engine::Engine,
     phone::NumberingPlan,
     route::destination::Rules,
+    speech::Speech,
     store::Store,
 };
 
@@ -56,6 +57,8 @@ pub struct State {
     pub alertmanager_per: Per,
     /// The manager connection, if there is one.
     pub ami: Option<Client>,
+    /// Speech, if there is any.
+    pub speech: Option<Speech>,
 }
 
 /// What stands around every request.

@@ -24,5 +24,6 @@ fn document() -> String {
         rules: Arc::new(Rules::default()),
         alertmanager_per: Per::Group,
         ami: None,
+        speech: None,
     })
 }

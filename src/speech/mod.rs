@@ -10,7 +10,10 @@ mod wav;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -76,6 +79,8 @@ pub struct Speech {
     on_pbx: Arc<Path>,
     at_once: Arc<Semaphore>,
     rate: u32,
+    /// Whether the engine spoke when it was last asked to.
+    works: Arc<AtomicBool>,
 }
 
 /// Between two parts of a sound.
@@ -100,6 +105,7 @@ impl Speech {
             on_pbx: on_pbx.into(),
             at_once: Arc::new(Semaphore::new(settings.at_once)),
             rate,
+            works: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -147,6 +153,12 @@ impl Speech {
         samples * 1000 / u64::from(sound.rate)
     }
 
+    /// Whether the engine spoke when it was last asked to.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.works.load(Ordering::Relaxed)
+    }
+
     /// The directory as the PBX sees it.
     #[must_use]
     pub fn directory_on_pbx(&self) -> &Path {
@@ -181,10 +193,12 @@ impl Speech {
     async fn speak(&self, language: &str, text: &str) -> Result<Pcm, Error> {
         // A semaphore that is never closed always has a permit to give in the end.
         let _permit = self.at_once.acquire().await.map_err(|_| Error::Engine("speech has stopped".into()))?;
-        let spoken = self.engine.speak(language, text).await.inspect_err(|_| {
+        let spoken = self.engine.speak(language, text).await;
+        self.works.store(spoken.is_ok(), Ordering::Relaxed);
+        if spoken.is_err() {
             metrics::counter!("ringdown_speech_failures_total").increment(1);
-        })?;
-        spoken.without_leading_silence().resampled(self.rate)
+        }
+        spoken?.without_leading_silence().resampled(self.rate)
     }
 
     fn join(&self, pieces: &[(String, u64)], now: SystemTime) -> Result<String, Error> {
