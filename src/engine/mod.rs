@@ -347,14 +347,17 @@ impl Engine {
 fn transition(before: &State, after: &State, event: &Event) -> Vec<Fact> {
     let pages_again = |why: &str| vec![Fact::PagesAgain { why: why.to_owned() }];
     match (before, after, event) {
-        (State::Escalating { .. }, State::Exhausted { .. }, _) => vec![Fact::Exhausted],
-        (State::Acknowledged { .. }, State::Escalating { .. }, Event::Due { .. }) => {
+        (State::Acknowledged { .. }, State::Escalating { .. } | State::Exhausted { .. }, Event::Due { .. }) => {
             pages_again("acknowledged, and not resolved in time")
         }
-        (State::Acknowledged { .. }, State::Escalating { .. }, Event::Worsened) => pages_again("it got worse"),
-        (State::Exhausted { .. }, State::Escalating { .. }, Event::Repeated | Event::Worsened) => {
-            pages_again("it came again after nobody had taken it")
+        (State::Acknowledged { .. }, State::Escalating { .. } | State::Exhausted { .. }, Event::Worsened) => {
+            pages_again("it got worse")
         }
+        (
+            State::Exhausted { .. },
+            State::Escalating { .. } | State::Exhausted { .. },
+            Event::Repeated | Event::Worsened,
+        ) => pages_again("it came again after nobody had taken it"),
         _ => Vec::new(),
     }
 }
@@ -407,6 +410,10 @@ impl Directory {
                 attempt: at.attempt,
                 to: names,
             });
+        }
+        // Whatever led there: nobody is called any more, and that is the last line.
+        if matches!(state, State::Exhausted { .. }) {
+            facts.push(Fact::Exhausted);
         }
         let entries =
             facts.into_iter().map(|fact| Entry { incident: Some(incident), call: None, at: now, fact }).collect();

@@ -192,6 +192,24 @@ fn play(policy: &Policy, happenings: &[Happening], mut each: impl FnMut(&Turn)) 
     }
 }
 
+/// A night on which nobody ever answers and every deadline is met. Tells of every call; returns how it ends.
+fn nobody_answers(
+    policy: &Policy,
+    present: u8,
+    mut each: impl FnMut(DateTime<Utc>, Vec<(Recipient, Position)>),
+) -> State {
+    let (mut state, mut commands) = trigger(Some(policy), on_duty(present), evening());
+    let mut now = evening();
+    // No policy here has more than 36 attempts.
+    for _ in 0..100 {
+        each(now, calls(&commands));
+        let Some(due) = due_at(&state) else { return state };
+        now = due;
+        (state, commands) = handle(policy, on_duty(present), state, Event::Due { calls: Calls::Placed }, now);
+    }
+    panic!("it never ends: {state:?}");
+}
+
 fn position(state: &State) -> Position {
     match state {
         State::Escalating { at, .. } => *at,

@@ -1,7 +1,9 @@
 //! ringdown's stories: one file each.
 
+mod cli;
 mod databases;
 mod engine;
+mod http;
 mod records;
 mod scene;
 mod store;

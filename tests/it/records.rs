@@ -20,7 +20,7 @@ on_both_databases! {
     a_timeline_is_in_the_order_of_its_writing
     pages_are_complete_and_without_duplicates
     texts_come_back_as_they_went_in
-    a_nul_is_not_lost_on_the_way
+    a_nul_is_kept_or_refused_but_never_cut_off
     an_incident_comes_back_as_it_was
     contacts_and_policies_are_brought_up_to_date
     a_session_writes_down_what_was_heard_and_pressed
@@ -199,7 +199,9 @@ fn texts() -> Vec<String> {
 async fn texts_come_back_as_they_went_in(database: Database) {
     let scene = scene_with(&database, &[to(ANN)]).await;
     for (n, text) in texts().into_iter().enumerate() {
-        let mut member = member(&format!("{n}{text}"), &text, true);
+        // What stands in an index must fit into it: PostgreSQL takes a few thousand bytes.
+        let short = format!("{n}{}", text.chars().take(200).collect::<String>());
+        let mut member = member(&short, &text, true);
         member.summary.clone_from(&text);
         member.labels = [(text.clone(), text.clone())].into();
         let content = Content {
@@ -211,17 +213,15 @@ async fn texts_come_back_as_they_went_in(database: Database) {
             truncated: 7,
             members: vec![member],
         };
-        // A key must fit into an index: PostgreSQL takes 2.7 kB, compressed.
-        let dedup_key = format!("{n}{}", text.chars().take(200).collect::<String>());
         let raised = Alert {
-            dedup_key: dedup_key.clone(),
+            dedup_key: short.clone(),
             policy: PolicyChoice::Default,
             source: text.clone(),
             content: content.clone(),
             all_over: false,
         };
         let id = scene.raise(raised).await;
-        let incident = scene.store.open_incident(&dedup_key).await.expect("an answer").expect("it is open");
+        let incident = scene.store.open_incident(&short).await.expect("an answer").expect("it is open");
         assert_eq!((incident.id, &incident.source), (id, &text));
         assert_eq!(incident.content, content, "text {n}");
         let facts = scene.facts(id).await;
@@ -230,12 +230,22 @@ async fn texts_come_back_as_they_went_in(database: Database) {
     }
 }
 
-async fn a_nul_is_not_lost_on_the_way(database: Database) {
+/// PostgreSQL cannot hold a NUL in a text, SQLite can. Whoever lets one through to here (the API does
+/// not) hears of it, and nothing is half done.
+async fn a_nul_is_kept_or_refused_but_never_cut_off(database: Database) {
     let scene = scene_with(&database, &[to(ANN)]).await;
     let mut with_nul = alert("nul");
     with_nul.content.summary = "before\0after".into();
     let raised = scene.engine.raise(with_nul).await;
-    panic!("{raised:?}");
+    let open = scene.store.open_incident("nul").await.expect("an answer");
+    if database.url.starts_with("sqlite:") {
+        assert!(raised.is_ok());
+        assert_eq!(open.map(|incident| incident.content.summary).as_deref(), Some("before\0after"));
+    } else {
+        assert!(matches!(raised, Err(Error::Unavailable(_))), "{raised:?}");
+        assert_eq!((open, scene.pending().await), (None, Vec::new()));
+    }
+    scene.raise(alert("the next one")).await;
 }
 
 async fn an_incident_comes_back_as_it_was(database: Database) {

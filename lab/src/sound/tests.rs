@@ -39,7 +39,7 @@ async fn the_sound_is_found_where_it_is_and_other_words_are_not() {
         let recording = line(sound, 12_345);
         let found = heard(&recording, sound).expect("it is there");
         eprintln!("{nth} as itself: {found:?}");
-        assert!(found.worst > 0.95, "{found:?}");
+        assert!(found.worst > 0.9, "{found:?}");
         assert!(found.at.abs_diff(time(12_345)) < Duration::from_millis(1), "{found:?}");
         assert!(first_word(&recording).unwrap().abs_diff(time(12_345)) < Duration::from_millis(60));
         for (other, wrong) in sounds.iter().enumerate().filter(|(other, _)| *other != nth) {

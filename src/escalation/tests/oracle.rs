@@ -223,19 +223,14 @@ proptest! {
             }
         }
 
-        let (mut state, mut commands) = trigger(Some(&policy), on_duty(present), evening());
-        let mut placed = Vec::new();
-        let mut now = evening();
-        loop {
-            let calls = calls(&commands);
+        let (mut placed, mut now) = (Vec::new(), evening());
+        let state = nobody_answers(&policy, present, |at, calls| {
+            now = at;
             if let Some((_, at)) = calls.first() {
                 let line = (at.stage.round, at.stage.step as usize, at.attempt);
                 placed.push((now, line, calls.into_iter().map(|(to, _)| to).collect()));
             }
-            let Some(due) = due_at(&state) else { break };
-            now = due;
-            (state, commands) = handle(&policy, on_duty(present), state, Event::Due { calls: Calls::Placed }, now);
-        }
+        });
         assert_eq!(placed, expected);
         assert_eq!(now, at, "it ends when the last wait is over");
         let is_exhausted = matches!(state, State::Exhausted { at: Stage { run: 0, .. } });

@@ -154,7 +154,7 @@ pub(in crate::store) async fn give_up_pending(
         .column(call::Column::Id)
         .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
         .filter(call::Column::Id.in_subquery(calls_of(incident)))
-        .filter(Condition::not(still_needed()))
+        .filter(needed_by_another(incident).not())
         .into_tuple()
         .all(tx)
         .await?;
@@ -264,7 +264,18 @@ fn escalating() -> SelectStatement {
 
 /// That something the call carries still escalates.
 fn still_needed() -> Condition {
-    let needed = Query::select()
+    Condition::all().add(Expr::exists(needing_it()))
+}
+
+/// That something else it carries still escalates. `incident` itself may have gone on to other people.
+fn needed_by_another(incident: IncidentId) -> Condition {
+    let another = Expr::col((incident::Entity, incident::Column::Id)).ne(incident.0);
+    Condition::all().add(Expr::exists(needing_it().and_where(another).to_owned()))
+}
+
+/// What a call carries and what still escalates.
+fn needing_it() -> SelectStatement {
+    Query::select()
         .expr(Expr::val(1))
         .from(call_incident::Entity)
         .inner_join(
@@ -276,8 +287,7 @@ fn still_needed() -> Condition {
             Expr::col((call_incident::Entity, call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)),
         )
         .and_where(Expr::col((incident::Entity, incident::Column::State)).eq("escalating"))
-        .to_owned();
-    Condition::all().add(Expr::exists(needed))
+        .to_owned()
 }
 
 /// That no other call is on the line of the same person.
