@@ -219,7 +219,10 @@ impl Phone<'_> {
             let search = move || Pcm::read(&recording).map(|recording| sound::heard(&recording, &sound));
             tokio::task::spawn_blocking(search).await?
         });
-        looked.await.with_context(|| format!("on the phone {}", self.number))
+        looked.await.with_context(|| {
+            let like = self.calls().get(nth).and_then(|call| sound::most_like(&call.heard().ok()?, sound));
+            format!("on the phone {}; what comes nearest to it: {like:?}", self.number)
+        })
     }
 
     fn live(&self) -> Result<Incoming> {

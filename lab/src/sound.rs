@@ -110,6 +110,11 @@ fn places(recording: &Pcm, sound: &Pcm) -> Vec<Match> {
 fn look(recording: &[f32], pieces: &[(usize, &[f32])], start: usize) -> Match {
     let (mut sum, mut weights, mut worst) = (0.0, 0.0, 1.0_f32);
     for (at, piece) in pieces {
+        if std::env::var("DBG").is_ok() {
+        let should = start + at;
+        let places = should.saturating_sub(SLACK)..=should + SLACK;
+        let best = places.map(|place| (likeness(recording.get(place..).unwrap_or_default(), piece), place)).max_by(|a,b| a.0.total_cmp(&b.0));
+        eprintln!("DBG {start} {at} {best:?} {} rms {}", best.unwrap().1 as i64 - should as i64, rms(piece)); }
         let should = start + at;
         let places = should.saturating_sub(SLACK)..=should + SLACK;
         let best = places.map(|place| likeness(recording.get(place..).unwrap_or_default(), piece)).fold(0.0, f32::max);

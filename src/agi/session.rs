@@ -24,6 +24,7 @@ pub struct Session {
     request: Request,
     peer: SocketAddr,
     playback: Duration,
+    streamed: u64,
 }
 
 /// How the playing of a file ended.
@@ -102,7 +103,7 @@ impl Session {
         S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     {
         let (connection, request) = Connection::open(Box::new(stream), settings).await?;
-        Ok(Self { connection, request, peer, playback: settings.playback })
+        Ok(Self { connection, request, peer, playback: settings.playback, streamed: 0 })
     }
 
     #[must_use]
@@ -113,6 +114,12 @@ impl Session {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// How much the last [`Session::stream_file`] played, in samples, also when it ended in a hangup.
+    #[must_use]
+    pub fn last_streamed(&self) -> u64 {
+        self.streamed
     }
 
     /// Whether Asterisk has said that the channel is hung up, as far as has been read: every
@@ -134,11 +141,12 @@ impl Session {
     /// `file` is an absolute path or one below Asterisk's sounds, WITHOUT extension. It may take
     /// up to [`Settings::playback`].
     pub async fn stream_file(&mut self, file: &str, escape: Digits) -> Result<Streamed, Error> {
+        self.streamed = 0;
         let command = Command::new("STREAM FILE").arg(file_name(file)?)?.arg(&escape.to_string())?;
         let outcome = self.ask(command, self.playback).await?;
+        self.streamed = outcome.end.and_then(|end| end.try_into().ok()).unwrap_or_default();
         let digit = self.played("STREAM FILE", file, &outcome).await?;
-        let end = outcome.end.and_then(|end| end.try_into().ok()).unwrap_or_default();
-        Ok(Streamed { digit, end })
+        Ok(Streamed { digit, end: self.streamed })
     }
 
     /// Plays a file in which the listener can move, until its end or until a key of `escape`.

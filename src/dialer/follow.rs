@@ -284,7 +284,7 @@ impl Follow {
         let failure = match ending {
             Ending::NumberWrong => Some(format!("there is no such number{sip}")),
             Ending::RouteFailed => Some(format!("the route did not take it{sip}: {}", words(seen.cause))),
-            Ending::Canceled => Some("given up, since nobody needed it any more".to_owned()),
+            Ending::Canceled => Some("nobody needed it any more".to_owned()),
             Ending::Answered | Ending::Busy | Ending::NoAnswer | Ending::Rejected => None,
         };
         End {

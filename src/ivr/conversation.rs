@@ -281,8 +281,16 @@ impl Conversation<'_> {
 
     /// Plays a sound. Returns the key that ended it, and how many milliseconds of it were heard.
     async fn play(&mut self, sound: &Sound, keys: Digits) -> Result<(Option<Digit>, u64)> {
-        let streamed = self.channel.stream_file(&sound.file, keys).await?;
-        Ok((streamed.digit, Speech::milliseconds(sound, streamed.end)))
+        let streamed = self.channel.stream_file(&sound.file, keys).await;
+        let ms = Speech::milliseconds(sound, self.channel.last_streamed());
+        match streamed {
+            Ok(streamed) => Ok((streamed.digit, ms)),
+            Err(error) => {
+                // Whoever hangs up in mid-sentence has heard the beginning of it.
+                self.heard(ms, false).await?;
+                Err(error.into())
+            }
+        }
     }
 
     async fn heard(&self, ms: u64, whole: bool) -> Result<()> {

@@ -63,9 +63,9 @@ impl Ending {
         match self {
             Self::Answered => "ANSWERED",
             Self::Busy => "BUSY",
-            Self::NoAnswer => "NO ANSWER",
+            Self::NoAnswer | Self::Canceled => "NO ANSWER",
             Self::RouteFailed if matches!(cause, 34 | 42) => "CONGESTION",
-            Self::Rejected | Self::NumberWrong | Self::RouteFailed | Self::Canceled => "FAILED",
+            Self::Rejected | Self::NumberWrong | Self::RouteFailed => "FAILED",
         }
     }
 }

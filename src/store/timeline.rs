@@ -144,6 +144,10 @@ impl Fact {
             Self::Digit { digit } => format!("key {digit} is pressed"),
             Self::SpeechFailed { why } => format!("speech failed, the stand-in prompt was played: {why}"),
             Self::ToldTaken { to, by } => format!("{to} is told that {by} has taken it"),
+            Self::CallEnded { to, status, failure, .. } if status == "canceled" => {
+                let why = failure.as_deref().unwrap_or("nobody needed it any more");
+                format!("the call to {to} is given up: {why}")
+            }
             Self::CallEnded { to, disposition, cause, cause_text, sip_status, heard_ms, .. } => {
                 let sip = sip_status.map_or_else(String::new, |status| format!(", SIP {status}"));
                 let seconds = heard_ms / 1000;

@@ -57,6 +57,7 @@ async fn a_lost_packet_now_and_then_does_not_matter_and_the_end_missing_does() {
     for lost in [6000, 15_000, 24_000] {
         recording.0.drain(lost..lost + 160);
     }
+    eprintln!("with lost packets: {:?}", most_like(&recording, &sound));
     let found = heard(&recording, &sound).expect("it is there all the same");
     assert!(found.score > 0.8, "{found:?}");
     let cut = sound.0.len() * 6 / 10;

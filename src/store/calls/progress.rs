@@ -105,7 +105,7 @@ impl End {
     pub fn not_needed() -> Self {
         Self {
             status: CallStatus::Canceled,
-            disposition: "FAILED".into(),
+            disposition: "NO ANSWER".into(),
             cause: 0,
             cause_text: "never placed".into(),
             sip_status: None,
