@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     os::unix::fs::{PermissionsExt, chown},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -136,11 +136,18 @@ async fn create(cluster: &str) -> Result<String> {
 }
 
 async fn psql(programs: &Path, cluster: &str, database: &str, statement: &str) -> Result<()> {
-    let program: PathBuf = programs.join("psql");
-    let mut command = Command::new(&program);
-    command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--set=ON_ERROR_STOP=1", "--command", statement]);
-    // Not among the arguments, which everybody can read: it has the password in it.
-    let output = command.env("PGDATABASE", format!("{cluster}/{database}")).output().await.with_context(|| program.display().to_string())?;
+    let url = reqwest::Url::parse(cluster).context(VARIABLE)?;
+    let output = Command::new(programs.join("psql"))
+        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", statement])
+        .env("PGHOST", url.host_str().unwrap_or_default())
+        .env("PGPORT", url.port().unwrap_or(5432).to_string())
+        .env("PGUSER", url.username())
+        // Not among the arguments, which everybody can read.
+        .env("PGPASSWORD", url.password().unwrap_or_default())
+        .env("PGDATABASE", database)
+        .output()
+        .await
+        .context("psql")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }

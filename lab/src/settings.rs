@@ -99,14 +99,16 @@ impl Settings {
             .set("asterisk.caller_id", "+390551234567")
     }
 
-    /// Where it listens, keeps its data, and finds espeak-ng.
+    /// Where it listens, keeps its data, and finds espeak-ng, unless another engine is set.
     pub(crate) fn place(&mut self, http: SocketAddr, agi: SocketAddr, data: &Path) -> Result<&mut Self> {
-        let espeak = parts::espeak()?;
-        Ok(self
-            .set("server.listen", http.to_string())
+        self.set("server.listen", http.to_string())
             .set("server.data", data.to_string_lossy().as_ref())
-            .set("agi.listen", agi.to_string())
-            .set("speech.program", espeak.to_string_lossy().as_ref()))
+            .set("agi.listen", agi.to_string());
+        let chosen = self.table.get("speech").is_some_and(|speech| speech.get("program").is_some());
+        if !chosen {
+            self.set("speech.program", parts::espeak()?.to_string_lossy().as_ref());
+        }
+        Ok(self)
     }
 
     /// The file.

@@ -46,8 +46,7 @@ async fn a_phone_rings_is_answered_by_hand_hears_what_is_played_and_presses_a_ke
     assert!(incoming.answered().is_none());
     phone.answer().await.unwrap();
     let began = std::time::Instant::now();
-    let found = phone.hears(0, &sound, Duration::from_secs(14)).await;
- if found.is_err() {  eprintln!("{:?}",sound::most_like(&phone.calls()[0].heard().unwrap(), &sound)); eprintln!("{:?}", slot.keep());}let found=found.unwrap();
+    let found = phone.hears(0, &sound, Duration::from_secs(30)).await.unwrap();
     eprintln!("{found:?} told after {:?}; the sound lasts {:?}", began.elapsed(), sound.duration());
     assert!(found.score > 0.9);
     telephony.net.wait("the end", SOON, |calls| calls[0].ended).await.unwrap();

@@ -227,8 +227,13 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("incident_by_key", "incident", &["dedup_key", "id"]),
         // The dialer's claim, its watchdog, the live calls.
         index("call_by_status", "call", &["status", "id"]),
-        // One live call per line; a contact's calls.
+        // A contact's calls.
         index("call_by_line", "call", &["line", "status"]),
+        // One call on a line, however many servers claim at the same instant.
+        index("call_on_the_line", "call", &["line"])
+            .unique()
+            .and_where(Expr::col("status").is_in(["dialing", "ringing", "answered"]))
+            .to_owned(),
         index("call_by_number", "call", &["number", "id"]),
         // The caps per hour.
         index("call_by_dialed_at", "call", &["dialed_at"]),

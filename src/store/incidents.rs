@@ -343,8 +343,11 @@ async fn write_members(
     members: Vec<Member>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    // Each once, the last one counts: PostgreSQL refuses a statement that writes a row twice.
+    let members: BTreeMap<String, Member> =
+        members.into_iter().map(|member| (member.fingerprint.clone(), member)).collect();
     let mut rows = Vec::with_capacity(members.len());
-    for member in members {
+    for (_, member) in members {
         rows.push(incident_member::ActiveModel {
             incident_id: Set(incident.0),
             fingerprint: Set(member.fingerprint),

@@ -1,6 +1,7 @@
 //! A database of its own for every test, of either kind.
 
 use ringdown::store::Store;
+use sea_orm::ConnectionTrait;
 use tempfile::TempDir;
 
 /// An empty database. Opening it brings its schema up to date.
@@ -22,6 +23,25 @@ impl Database {
     pub async fn postgres() -> Self {
         let url = lab::postgres::database().await.expect("a database on the tests' PostgreSQL");
         Self { url, _directory: None }
+    }
+
+    /// From now on the database refuses a line of this kind in a timeline, after whatever came before it.
+    pub async fn refuse_events(&self, kind: &str) {
+        let statements = if self.url.starts_with("sqlite:") {
+            let refuse = "BEGIN SELECT RAISE(ABORT, 'refused'); END";
+            vec![format!("CREATE TRIGGER refuse BEFORE INSERT ON event WHEN NEW.kind = '{kind}' {refuse}")]
+        } else {
+            let function = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                            $$ BEGIN RAISE EXCEPTION 'refused'; END $$";
+            let refuse = "EXECUTE FUNCTION refuse()";
+            let each = format!("FOR EACH ROW WHEN (NEW.kind = '{kind}')");
+            vec![function.to_owned(), format!("CREATE TRIGGER refuse BEFORE INSERT ON event {each} {refuse}")]
+        };
+        let url = self.url.replace("sqlite:", "sqlite://");
+        let connection = sea_orm::Database::connect(url).await.expect("the database opens");
+        for statement in statements {
+            connection.execute_unprepared(&statement).await.expect("the database takes a trigger");
+        }
     }
 
     /// Opens it. Opened more than once it is what several servers share.

@@ -1,9 +1,7 @@
-//! ringdown's stories: one file each.
+//! Stories: the whole of ringdown beside a real PBX, with telephones that ring, listen and press keys.
+//! One file a story, or a few that belong together. `make test` runs them; what they stand on is
+//! the crate `lab`.
 
-mod cli;
-mod databases;
-mod engine;
-mod http;
-mod records;
-mod scene;
-mod store;
+mod harness;
+
+mod acknowledge;

@@ -8,7 +8,9 @@ use ringdown::{
     escalation::{Actor, Policy, Position, Stage, State, Step, Target},
     id::{ContactId, IncidentId},
     phone::PhoneNumber,
-    store::{Call, CallFilter, CallStatus, Content, End, Fact, Incident, Member, SeedContact, SeedPolicy, Store},
+    store::{
+        Call, CallFilter, CallStatus, Content, End, Entry, Fact, Incident, Member, SeedContact, SeedPolicy, Store,
+    },
 };
 
 use crate::databases::Database;
@@ -232,11 +234,18 @@ impl Scene {
 
     /// The timeline as people read it, with the seconds since the evening.
     pub async fn told(&self, id: IncidentId) -> Vec<String> {
+        self.lines(id, |_| true).await
+    }
+
+    /// The lines of it that are not about a call: what was said, and what was decided.
+    pub async fn decided(&self, id: IncidentId) -> Vec<String> {
+        self.lines(id, |entry| entry.call.is_none()).await
+    }
+
+    async fn lines(&self, id: IncidentId, which: impl Fn(&Entry) -> bool) -> Vec<String> {
         let events = self.store.timeline(id, None, 100_000).await.expect("the database answers");
-        let line = |entry: &ringdown::store::Entry| {
-            format!("{:>4} {}", (entry.at - evening()).num_seconds(), entry.fact.sentence())
-        };
-        events.iter().map(|event| line(&event.entry)).collect()
+        let line = |entry: &Entry| format!("{:>4} {}", (entry.at - evening()).num_seconds(), entry.fact.sentence());
+        events.iter().filter(|event| which(&event.entry)).map(|event| line(&event.entry)).collect()
     }
 }
 

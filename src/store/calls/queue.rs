@@ -44,27 +44,33 @@ impl Store {
     /// If the database does not take it: then it must not leave.
     pub async fn claim_call(&self, call: &Call, now: DateTime<Utc>) -> Result<bool, Error> {
         let (id, to, number) = (call.id, call.to.clone(), call.number.as_str().to_owned());
-        self.write(move |tx| {
-            Box::pin(async move {
-                let claimed = call::Entity::update_many()
-                    .set(call::ActiveModel {
-                        status: Set(CallStatus::Dialing.as_str().into()),
-                        dialed_at: Set(Some(now)),
-                        ..Default::default()
-                    })
-                    .filter(call::Column::Id.eq(id.0))
-                    .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
-                    .filter(line_is_free())
-                    .filter(still_needed())
-                    .exec(tx)
-                    .await?;
-                if claimed.rows_affected == 1 {
-                    timeline::write(tx, vec![of_call(id, now, Fact::Dialing { to, number })]).await?;
-                }
-                Ok(claimed.rows_affected == 1)
+        let claimed = self
+            .write(move |tx| {
+                Box::pin(async move {
+                    let claimed = call::Entity::update_many()
+                        .set(call::ActiveModel {
+                            status: Set(CallStatus::Dialing.as_str().into()),
+                            dialed_at: Set(Some(now)),
+                            ..Default::default()
+                        })
+                        .filter(call::Column::Id.eq(id.0))
+                        .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+                        .filter(line_is_free())
+                        .filter(still_needed())
+                        .exec(tx)
+                        .await?;
+                    if claimed.rows_affected == 1 {
+                        timeline::write(tx, vec![of_call(id, now, Fact::Dialing { to, number })]).await?;
+                    }
+                    Ok(claimed.rows_affected == 1)
+                })
             })
-        })
-        .await
+            .await;
+        match claimed {
+            // Another server has placed a call on the same line at this instant.
+            Err(Error::Conflict) => Ok(false),
+            claimed => claimed,
+        }
     }
 
     /// Undoes a claim: `Originate` has certainly not left.
