@@ -62,6 +62,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let grace = Duration::from_secs(config.server.grace);
     // Requests end first, then conversations, then the connection to the PBX.
     let (stop_conversations, stop_dialing) = (CancellationToken::new(), CancellationToken::new());
+    let disconnect = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut dialing = JoinSet::new();
 
@@ -73,7 +74,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     ));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
     tasks.spawn(named("cleaning", clean(speech.clone(), clock.clone(), keep(&config), stop_conversations.clone())));
-    let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, stop_dialing.clone()));
+    let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
     let client = connection.as_ref().map(|(client, _)| client.clone());
     match (connection, &config.asterisk) {
         (Some(connection), Some(asterisk)) => {
@@ -130,6 +131,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     while tasks.join_next().await.is_some() {}
     stop_dialing.cancel();
     while dialing.join_next().await.is_some() {}
+    disconnect.cancel();
     tracing::info!("stopped");
     match ended {
         None => Ok(()),

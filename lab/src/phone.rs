@@ -173,9 +173,7 @@ impl Phone<'_> {
         let to = to.header("Exten", &call.number)?.header("Priority", "go")?;
         self.net.asterisk.act(to).await?;
         let what = format!("{} does {steps}", self.number);
-        self.net
-            .wait(what, Duration::from_secs(5), |calls| (calls[call.nth].steps.len() > known).then_some(()))
-            .await
+        self.net.wait(what, Duration::from_secs(5), |calls| (calls[call.nth].steps.len() > known).then_some(())).await
     }
 
     /// Presses a key.

@@ -83,9 +83,13 @@ impl Cluster {
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let port = slot.port();
         let mut arguments = vec!["-D".into(), data_path, "-p".into(), port.to_string(), "-k".into(), String::new()];
-        for setting in
-            ["listen_addresses=127.0.0.1", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]
-        {
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "max_connections=300",
+        ] {
             arguments.extend(["-c".into(), setting.into()]);
         }
         let process = Process::start(&launch("postgres", arguments))?;

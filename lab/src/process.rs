@@ -75,6 +75,8 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            // Ctrl-C is for us: we end our children, in order.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("setpriv (package util-linux)")?;
@@ -191,10 +193,13 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_does_not_listen_is_killed_and_that_is_told() {
         let slot = Slot::take().unwrap();
-        let mut child = Process::start(&launch(&slot, "trap '' TERM; echo ready; while :; do sleep 0.1; done")).unwrap();
-        crate::wait::until("ready", Duration::from_secs(5), async || Ok((!tail(child.log(), 1).is_empty()).then_some(())))
-            .await
-            .unwrap();
+        let mut child =
+            Process::start(&launch(&slot, "trap '' TERM; echo ready; while :; do sleep 0.1; done")).unwrap();
+        crate::wait::until("ready", Duration::from_secs(5), async || {
+            Ok((!tail(child.log(), 1).is_empty()).then_some(()))
+        })
+        .await
+        .unwrap();
         assert!(child.stop(Duration::from_millis(200)).await.is_err());
         assert!(child.id().is_none());
     }

@@ -117,7 +117,10 @@ fn places(recording: &Pcm, sound: &Pcm) -> Vec<Match> {
     };
     let starts = peaks(&correlate(&recording, loudest), SURE / 2.0);
     let starts = starts.into_iter().filter_map(|at| at.checked_sub(*anchor));
-    starts.filter(|start| start + sound.len() <= recording.len()).map(|start| look(&recording, &pieces, start)).collect()
+    starts
+        .filter(|start| start + sound.len() <= recording.len())
+        .map(|start| look(&recording, &pieces, start))
+        .collect()
 }
 
 /// How like the sound the recording is from `start` on.
@@ -151,10 +154,13 @@ fn pieces(sound: &[f32]) -> Vec<(usize, &[f32])> {
 fn thinned(samples: &[i16]) -> Vec<f32> {
     // A Hann window is all the low-pass that is needed: nothing is played from this.
     const TAPS: usize = 4 * THINNED;
-    let taps: Vec<f32> = (0..TAPS).map(|n| (std::f32::consts::PI * (narrow(n) + 0.5) / narrow(TAPS)).sin().powi(2)).collect();
+    let taps: Vec<f32> =
+        (0..TAPS).map(|n| (std::f32::consts::PI * (narrow(n) + 0.5) / narrow(TAPS)).sin().powi(2)).collect();
     let sum: f32 = taps.iter().sum();
     let windows = samples.windows(TAPS).step_by(THINNED);
-    windows.map(|window| window.iter().zip(&taps).map(|(sample, tap)| f32::from(*sample) * tap).sum::<f32>() / sum).collect()
+    windows
+        .map(|window| window.iter().zip(&taps).map(|(sample, tap)| f32::from(*sample) * tap).sum::<f32>() / sum)
+        .collect()
 }
 
 /// How like `piece` the beginning of `samples` is; 0 if there are too few.

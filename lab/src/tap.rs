@@ -23,8 +23,23 @@ pub struct Tap {
 
 /// What is about the making of calls, in the order in which a reader wants the headers.
 const HEADERS: [&str; 17] = [
-    "Channel", "Uniqueid", "ChannelStateDesc", "DialStatus", "Response", "Reason", "Cause", "Cause-txt", "TechCause",
-    "Exten", "Command", "ResultCode", "Result", "Digit", "Direction", "AppData", "ActionID",
+    "Channel",
+    "Uniqueid",
+    "ChannelStateDesc",
+    "DialStatus",
+    "Response",
+    "Reason",
+    "Cause",
+    "Cause-txt",
+    "TechCause",
+    "Exten",
+    "Command",
+    "ResultCode",
+    "Result",
+    "Digit",
+    "Direction",
+    "AppData",
+    "ActionID",
 ];
 
 impl Tap {
@@ -59,8 +74,16 @@ impl Tap {
     /// The same for people: a line an event, without what tells nothing about calls.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        const BORING: [&str; 8] =
-            ["VarSet", "Newexten", "RTCPSent", "RTCPReceived", "NewConnectedLine", "FullyBooted", "SuccessfulAuth", "RequestBadFormat"];
+        const BORING: [&str; 8] = [
+            "VarSet",
+            "Newexten",
+            "RTCPSent",
+            "RTCPReceived",
+            "NewConnectedLine",
+            "FullyBooted",
+            "SuccessfulAuth",
+            "RequestBadFormat",
+        ];
         let told = self.messages().into_iter().filter(|message| message.event().is_some_and(|e| !BORING.contains(&e)));
         told.map(|message| line(&message)).collect()
     }

@@ -18,7 +18,7 @@ fn call(number: &str, file: &str) -> Action {
         .and_then(|a| a.header("Data", &format!("beep&beep&{file}")))
         .and_then(|a| a.header("CallerID", "+390551234567"))
         .and_then(|a| a.header("Async", "true"))
-        .unwrap()
+        .expect("no line end in it")
 }
 
 #[tokio::test]
@@ -35,7 +35,9 @@ async fn a_phone_rings_is_answered_by_hand_hears_what_is_played_and_presses_a_ke
     let files = std::fs::read_dir(slot.directory().join("sounds")).unwrap().flatten();
     let file = files
         .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|e| e == "wav") && sound::Pcm::read(path).is_ok_and(|pcm| pcm == sound))
+        .find(|path| {
+            path.extension().is_some_and(|e| e == "wav") && sound::Pcm::read(path).is_ok_and(|pcm| pcm == sound)
+        })
         .unwrap()
         .with_extension("");
 

@@ -218,6 +218,38 @@ mod tests {
     }
 
     #[test]
+    fn a_dial_status_counts_only_where_the_cause_says_nothing() {
+        use Ending::{Busy, NoAnswer, RouteFailed};
+        for (cause, dial_status, rang, ending) in [
+            (0, "BUSY", false, Busy),
+            (16, "BUSY", false, Busy),
+            (34, "BUSY", false, RouteFailed),
+            (0, "NOANSWER", true, NoAnswer),
+            (16, "NOANSWER", true, NoAnswer),
+            (0, "NOANSWER", false, RouteFailed),
+            (38, "NOANSWER", true, RouteFailed),
+            (16, "CONGESTION", true, RouteFailed),
+            (0, "CHANUNAVAIL", false, RouteFailed),
+        ] {
+            let seen = Seen { rang, dial_status: Some(dial_status.into()), ..seen(cause, None) };
+            assert_eq!(classify(&seen), ending, "cause {cause}, {dial_status}, rang: {rang}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_trunk_stands_against_every_cause() {
+        for status in [401, 402, 403, 407, 408, 500, 503, 599] {
+            for cause in [1, 17, 19, 21] {
+                assert_eq!(classify(&seen(cause, Some(status))), Ending::RouteFailed, "SIP {status}, cause {cause}");
+            }
+        }
+        // A status that says nothing by itself leaves it to the cause.
+        for status in [100, 183, 487, 499] {
+            assert_eq!(classify(&seen(17, Some(status))), Ending::Busy, "SIP {status}");
+        }
+    }
+
+    #[test]
     fn an_answer_stands_whatever_came_after_it() {
         assert_eq!(classify(&Seen { answered: true, canceled: true, ..seen(17, Some(486)) }), Ending::Answered);
         assert_eq!(classify(&Seen { canceled: true, ..seen(17, Some(486)) }), Ending::Canceled);
@@ -225,11 +257,43 @@ mod tests {
 
     #[test]
     fn an_outage_is_not_an_attempt_and_a_refusal_is_not_redialled_elsewhere() {
-        assert!(!Ending::RouteFailed.found_route());
-        assert!(Ending::Rejected.found_route());
-        assert!(Ending::Busy.try_next_number());
-        assert!(!Ending::Answered.try_next_number());
-        assert!(!Ending::RouteFailed.try_next_number());
-        assert_eq!(Ending::RouteFailed.disposition(34), "CONGESTION");
+        use Ending::{Answered, Busy, Canceled, NoAnswer, NumberWrong, Rejected, RouteFailed};
+        for (ending, found_route, try_next_number, disposition) in [
+            (Answered, true, false, "ANSWERED"),
+            (Busy, true, true, "BUSY"),
+            (NoAnswer, true, true, "NO ANSWER"),
+            (Rejected, true, true, "FAILED"),
+            (NumberWrong, true, true, "FAILED"),
+            (RouteFailed, false, false, "FAILED"),
+            (Canceled, false, false, "NO ANSWER"),
+        ] {
+            assert_eq!(ending.found_route(), found_route, "{ending:?}");
+            assert_eq!(ending.try_next_number(), try_next_number, "{ending:?}");
+            assert_eq!(ending.disposition(0), disposition, "{ending:?}");
+        }
+        for congested in [34, 42] {
+            assert_eq!(RouteFailed.disposition(congested), "CONGESTION");
+            assert_eq!(Rejected.disposition(congested), "FAILED");
+        }
+    }
+
+    /// As ITU-T Q.850 names them.
+    #[test]
+    fn every_cause_that_networks_send_has_its_words() {
+        for (cause, meaning) in [
+            (0, "no cause given"), (1, "unallocated number"), (2, "no route to transit network"),
+            (3, "no route to destination"), (16, "normal clearing"), (17, "user busy"), (18, "no user responding"),
+            (19, "no answer from user"), (20, "subscriber absent"), (21, "call rejected"), (22, "number changed"),
+            (26, "non-selected user clearing"), (27, "destination out of order"), (28, "invalid number format"),
+            (29, "facility rejected"), (31, "normal, unspecified"), (34, "no circuit or channel available"),
+            (38, "network out of order"), (41, "temporary failure"), (42, "switching equipment congestion"),
+            (44, "requested circuit or channel not available"), (50, "requested facility not subscribed"),
+            (57, "bearer capability not authorized"), (58, "bearer capability not presently available"),
+            (65, "bearer capability not implemented"), (88, "incompatible destination"),
+            (102, "recovery on timer expiry"), (111, "protocol error, unspecified"), (127, "interworking, unspecified"),
+            (4, "other cause"), (999, "other cause"),
+        ] {
+            assert_eq!(words(cause), meaning, "cause {cause}");
+        }
     }
 }

@@ -190,10 +190,32 @@ mod tests {
     }
 
     #[test]
+    fn an_emergency_code_is_barred_bare_behind_a_prefix_and_behind_a_country_code() {
+        let bare = ["01", "06", "15", "17", "18", "19", "000", "061", "100", "112", "199", "911", "912", "913", "919", "988", "990", "999", "1122"];
+        for text in bare.map(str::to_owned).into_iter().chain(["0112", "9911", "00112", "9112", "000112", "01122"].map(str::to_owned)) {
+            assert!(is_emergency(&number(&text)), "{text}");
+        }
+        for text in ["914", "910", "987", "980", "989", "20", "9100", "8112", "1123", "1123456", "+393331234567", "+4930112112", "+391123456789"] {
+            let Ok(number) = PhoneNumber::try_from(text.to_owned()) else { continue };
+            assert!(!is_emergency(&number), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_extension_may_be_dialled_unless_it_is_an_emergency_number() {
+        let nothing = Rules::default();
+        assert_eq!(nothing.check(&number("8123")), Ok(()));
+        assert_eq!(nothing.check(&number("112")), Err(Refusal::Emergency));
+        let listed = Rules { allow: vec!["1".into()], allow_premium: vec!["1".into()], ..rules() };
+        assert_eq!(listed.check(&number("112")), Err(Refusal::Emergency), "not even if it is listed");
+    }
+
+    #[test]
     fn each_cap_stops_at_its_own_figure() {
         let rules = rules();
         assert_eq!(rules.check_caps(Dialed { contact: 2, prefix: 4, total: 6 }), Ok(()));
         assert_eq!(rules.check_caps(Dialed { contact: 3, ..Dialed::default() }), Err(Refusal::ContactCap));
+        assert_eq!(rules.check_caps(Dialed { contact: 4, prefix: 6, total: 8 }), Err(Refusal::ContactCap));
         assert_eq!(rules.check_caps(Dialed { prefix: 5, ..Dialed::default() }), Err(Refusal::PrefixCap));
         assert_eq!(rules.check_caps(Dialed { total: 7, ..Dialed::default() }), Err(Refusal::TotalCap));
     }

@@ -117,7 +117,8 @@ impl Demo {
         let file = parts::project().join(PAYLOAD);
         let payload: Value = serde_json::from_str(&fs::read_to_string(&file).with_context(|| PAYLOAD)?)?;
         let answer = api.post("/api/v2/alerts/alertmanager", &payload).await?;
-        let incident = answer["results"][0]["incident_id"].as_str().with_context(|| format!("no incident: {answer}"))?;
+        let incident =
+            answer["results"][0]["incident_id"].as_str().with_context(|| format!("no incident: {answer}"))?;
         println!("  posted {PAYLOAD}, as Alertmanager sent it\n");
         let (ended, heard) = tokio::try_join!(self.follow(incident), self.be_ben(&payload))?;
         ensure!(

@@ -83,7 +83,8 @@ async fn silence_and_noise_are_nothing() {
 
 #[test]
 fn the_fast_correlation_is_the_slow_one() {
-    let noise = |seed: u16| (0..700_u16).map(move |n| f32::from(n.wrapping_mul(seed).rotate_left(5) % 20_001) - 10_000.0);
+    let noise =
+        |seed: u16| (0..700_u16).map(move |n| f32::from(n.wrapping_mul(seed).rotate_left(5) % 20_001) - 10_000.0);
     let recording: Vec<f32> = noise(7919).collect();
     let piece: Vec<f32> = noise(104).take(150).collect();
     let fast = correlate(&recording, &piece);

@@ -1,0 +1,7 @@
+//! stories
+
+mod faults;
+mod groups;
+mod harness;
+mod keys;
+mod outcomes;
