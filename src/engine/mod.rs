@@ -263,7 +263,6 @@ impl Engine {
         self.change_state(id, |incident| Some((event(incident), vec![fact.clone()], said))).await
     }
 
-    #[expect(clippy::type_complexity, reason = "an event with what goes with it, used here only")]
     async fn change_state(
         &self,
         id: IncidentId,

@@ -139,6 +139,7 @@ pub(super) fn milliseconds(samples: usize, rate: u32) -> u64 {
 mod tests {
     use super::*;
 
+    #[expect(clippy::cast_possible_truncation, reason = "a sine in range")]
     fn tone(rate: u32, hertz: f32) -> Pcm {
         let samples = (0..rate)
             .map(|n| (10_000.0 * (std::f32::consts::TAU * hertz * n as f32 / rate as f32).sin()) as i16)

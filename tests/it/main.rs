@@ -1,7 +1,15 @@
-//! Stories: the whole of ringdown beside a real PBX, with telephones that ring, listen and press keys.
-//! One file a story, or a few that belong together. `make test` runs them; what they stand on is
-//! the crate `lab`.
+//! ringdown's stories, one file per theme: the whole of it beside a real PBX, with telephones that
+//! ring, listen and press keys; and what needs no telephone, on real databases.
 
+mod cli;
+mod databases;
+mod engine;
+mod faults;
+mod groups;
 mod harness;
-
-mod acknowledge;
+mod http;
+mod keys;
+mod outcomes;
+mod records;
+mod scene;
+mod store;

@@ -53,7 +53,7 @@ impl Server {
 /// `0` panics, anything else hangs up.
 async fn obey(mut session: Session) {
     let digit = session.wait_for_digit(Duration::from_secs(60)).await;
-    match digit.map(|digit| digit.map(|digit| digit.as_char())) {
+    match digit.map(|digit| digit.map(super::super::digit::Digit::as_char)) {
         Ok(Some('0')) => panic!("told to"),
         Ok(_) => session.hangup().await.unwrap(),
         Err(Error::Closed | Error::HungUp) => {}

@@ -1,163 +1,234 @@
-//! What a story is told with. Everything in it waits until it is so, and panics in words if it is not;
-//! a story that ends without [`Harness::close`], or leaves behind what it did not expect, fails.
+//! What a story needs: a PBX, a telephone network, ringdown between them, and words to tell it with.
+//!
+//! A story fails on any call or event that it did not expect: when it closes, every phone must have
+//! been called as often as the story said, nothing may be left on the line, and the log may have no
+//! error that the story did not allow. A story that fails shows its timelines, what went over AMI and
+//! AGI, and the ends of the logs.
 
-mod incident;
 mod phone;
 mod report;
 
 use std::{
-    collections::HashMap,
-    env,
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::FutureExt;
 use lab::{asterisk::Telephony, server::Server, settings::Settings, slot::Slot, voice::Voice, wait::until};
+pub use phone::StoryPhone;
 use serde_json::{Value, json};
 
-pub use incident::Incident;
-pub use phone::Handset;
+/// The people of the stories.
+pub const ANA: &str = "+393331000001";
+pub const BEN: &str = "+393331000002";
+pub const CAL: &str = "+393331000003";
 
-pub const ANA: &str = "+393331234501";
-pub const BEN: &str = "+393331234502";
+/// Long enough for whatever is on its way on a machine that has much else to do.
+pub const SOON: Duration = Duration::from_secs(30);
+/// For a whole conversation.
+pub const LATER: Duration = Duration::from_secs(90);
 
-/// Within this whatever is going on must have come to rest after the last sentence of a story.
-const REST: Duration = Duration::from_secs(10);
-
-/// The real server, on a PBX and a telephone network of its own.
+/// Everything that runs.
 pub struct Harness {
+    pub slot: Slot,
     pub telephony: Telephony,
     pub server: Server,
-    voice: Voice,
-    told: Mutex<Told>,
-    closed: bool,
-    /// Last: its directory goes when nothing writes to it any more.
-    slot: Slot,
+    pub voice: Voice,
+    /// How often each number was called, as the story told it.
+    expected: Mutex<BTreeMap<String, usize>>,
+    /// What errors in the log are part of the story.
+    allowed: Mutex<Vec<String>>,
+    /// All incidents that the story raised.
+    incidents: Mutex<Vec<String>>,
 }
 
-/// What the story has told until now, and so what is expected.
-#[derive(Default)]
-struct Told {
-    /// How many calls came to each number.
-    calls: HashMap<String, usize>,
-    /// What was raised, as (severity, summary).
-    alerts: Vec<(String, String)>,
-    /// Where each incident stands.
-    states: HashMap<String, String>,
-    /// Parts of lines that the server's log may have at level ERROR.
-    errors: Vec<String>,
+/// Tells a story: starts everything, configured by `settings`; shows what happened if it fails.
+pub async fn story(settings: impl FnOnce(&mut Settings), tell: impl AsyncFnOnce(&Harness) -> Result<()>) {
+    story_mut(settings, async |harness| tell(harness).await).await;
+}
+
+/// A story in which parts are killed and come back.
+pub async fn story_mut(settings: impl FnOnce(&mut Settings), tell: impl AsyncFnOnce(&mut Harness) -> Result<()>) {
+    let mut harness = Harness::start(settings).await.expect("everything starts");
+    let told = AssertUnwindSafe(tell(&mut harness)).catch_unwind().await;
+    let outcome = match told {
+        Ok(Ok(())) => harness.close().await,
+        Ok(Err(error)) => Err(error),
+        Err(panic) => Err(anyhow::anyhow!("{}", report::panic_text(panic.as_ref()))),
+    };
+    if let Err(error) = outcome {
+        report::print(&harness).await;
+        panic!("{error:#}");
+    }
 }
 
 impl Harness {
-    /// Starts everything; `configure` says who is called, and what else is not as usual.
-    pub async fn start(configure: impl FnOnce(&mut Settings)) -> Self {
-        let slot = or_panic(Slot::take());
-        let telephony = or_panic(Telephony::start(&slot).await);
+    async fn start(change: impl FnOnce(&mut Settings)) -> Result<Self> {
+        let slot = Slot::take()?;
+        let telephony = Telephony::start(&slot).await?;
         let mut settings = Settings::new();
-        settings.pbx(&telephony.pbx);
-        // The same stories, on the other database.
-        if env::var("RINGDOWN_LAB_STORE").is_ok_and(|store| store == "postgres") {
-            settings.set("database.url", or_panic(lab::postgres::database().await));
+        settings.pbx(&telephony.pbx).set("asterisk.ring_timeout", 5).set("call.wait", 2000).set("call.repeat", 2);
+        settings.set("asterisk.per_second", 50).set("asterisk.concurrent", 150);
+        settings.contact("Ana", &[ANA]).contact("Ben", &[BEN]).contact("Cal", &[CAL]);
+        change(&mut settings);
+        let server = Server::start(Path::new(env!("CARGO_BIN_EXE_ringdown")), &slot, settings).await?;
+        let voice = Voice::open(&slot.directory().join("voice"))?;
+        Ok(Self {
+            slot,
+            telephony,
+            server,
+            voice,
+            expected: Mutex::default(),
+            allowed: Mutex::default(),
+            incidents: Mutex::default(),
+        })
+    }
+
+    /// A phone, by its number.
+    pub fn phone<'a>(&'a self, number: &'a str) -> StoryPhone<'a> {
+        StoryPhone { harness: self, number }
+    }
+
+    /// The story expects errors with these words in the log.
+    pub fn expects_error(&self, words: &str) {
+        self.allowed.lock().unwrap_or_else(PoisonError::into_inner).push(words.to_owned());
+    }
+
+    /// Raises an alert with this summary. Returns its incident.
+    pub async fn raise(&self, summary: &str) -> Result<String> {
+        self.post_alert(json!({ "summary": summary })).await
+    }
+
+    /// Posts a generic alert. Returns its incident.
+    pub async fn post_alert(&self, alert: Value) -> Result<String> {
+        let answer = self.server.api.post("/api/v2/alerts", &alert).await?;
+        Ok(self.remember(&answer))
+    }
+
+    /// Posts what Alertmanager would. Returns the incident of the first result.
+    pub async fn alertmanager(&self, delivery: &Value) -> Result<String> {
+        let answer = self.server.api.post("/api/v2/alerts/alertmanager", delivery).await?;
+        Ok(self.remember(&answer["results"][0]))
+    }
+
+    fn remember(&self, answer: &Value) -> String {
+        let id = answer["incident_id"].as_str().unwrap_or_default().to_owned();
+        let mut incidents = self.incidents.lock().unwrap_or_else(PoisonError::into_inner);
+        if !id.is_empty() && !incidents.contains(&id) {
+            incidents.push(id.clone());
         }
-        configure(&mut settings);
-        let program = Path::new(env!("CARGO_BIN_EXE_ringdown"));
-        let server = or_panic(Server::start(program, &slot, settings).await);
-        let voice = or_panic(Voice::open(&slot.directory().join("voice")));
-        Self { telephony, server, voice, told: Mutex::default(), closed: false, slot }
+        id
     }
 
-    /// The phone with this number.
-    pub fn phone<'a>(&'a self, number: &'a str) -> Handset<'a> {
-        Handset { h: self, number }
+    /// An incident as it stands.
+    pub async fn incident(&self, id: &str) -> Result<Value> {
+        self.server.api.get(&format!("/api/v2/incidents/{id}")).await
     }
 
-    /// An alert comes in, and opens an incident under the default policy.
-    pub async fn alert(&self, severity: &str, summary: &str) -> Incident<'_> {
-        self.raise(&json!({ "severity": severity, "summary": summary })).await
+    /// Waits until an incident is in this state.
+    pub async fn is(&self, id: &str, state: &str) -> Result<Value> {
+        let what = format!("the incident is {state}");
+        until(what, LATER, async || {
+            let incident = self.incident(id).await?;
+            Ok((incident["state"] == state).then_some(incident))
+        })
+        .await
     }
 
-    /// An alert comes in as the API takes it, and opens an incident.
-    pub async fn raise(&self, alert: &Value) -> Incident<'_> {
-        let text = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
-        self.told().alerts.push((text("severity"), text("summary")));
-        let answer = or_panic(self.server.api.post("/api/v2/alerts", alert).await);
-        assert_eq!(answer["outcome"], "opened", "{answer}");
-        self.incident(answer["incident_id"].as_str().unwrap_or_default())
+    /// Says something about an incident over the API: `acknowledge`, `escalate`, `resolve`.
+    pub async fn says(&self, id: &str, what: &str) -> Result<Value> {
+        self.server.api.post(&format!("/api/v2/incidents/{id}/{what}"), &json!({})).await
     }
 
-    /// The incident with this identifier.
-    pub fn incident(&self, id: &str) -> Incident<'_> {
-        Incident { h: self, id: id.to_owned() }
+    /// An incident's timeline.
+    pub async fn timeline(&self, id: &str) -> Result<Vec<Value>> {
+        self.server.api.timeline(id, None).await
     }
 
-    /// The server may log an error with these words in it.
-    pub fn expect_error(&self, words: &str) {
-        self.told().errors.push(words.to_owned());
+    /// The kinds of a timeline's lines, in order.
+    pub async fn kinds(&self, id: &str) -> Result<Vec<String>> {
+        let lines = self.timeline(id).await?;
+        Ok(lines.iter().filter_map(|line| line["kind"].as_str().map(str::to_owned)).collect())
     }
 
-    /// Ends the story: nothing may be left that it did not tell of.
-    pub async fn close(mut self) {
-        self.closed = true;
-        let mut wrong = Vec::new();
-        let resting = until("all calls are over", REST, async || {
-            let calls = self.all("/api/v2/calls?limit=500").await;
-            let live = calls.iter().any(|call| ["pending", "dialing", "ringing", "answered"].map(Value::from).contains(&call["status"]));
-            Ok((!live && self.telephony.pbx.channels().await? == 0).then_some(()))
-        });
-        if let Err(error) = resting.await {
-            wrong.push(format!("{error:#}"));
-        }
+    /// Waits until the timeline has a line of this kind. Returns it.
+    pub async fn told(&self, id: &str, kind: &str) -> Result<Value> {
+        self.told_times(id, kind, 1).await
+    }
+
+    /// Waits until the timeline has so many lines of this kind. Returns the last.
+    pub async fn told_times(&self, id: &str, kind: &str, times: usize) -> Result<Value> {
+        until(format!("{times} line(s) {kind:?} in the timeline"), LATER, async || {
+            let lines = self.timeline(id).await?;
+            Ok(lines.into_iter().filter(|line| line["kind"] == kind).nth(times - 1))
+        })
+        .await
+    }
+
+    /// The calls about an incident, oldest first, once all of them are over.
+    pub async fn records(&self, id: &str) -> Result<Vec<Value>> {
+        until("all calls are over", LATER, async || {
+            let page = self.server.api.get(&format!("/api/v2/calls?limit=500&incident_id={id}")).await?;
+            let mut calls = page["items"].as_array().cloned().unwrap_or_default();
+            calls.reverse();
+            let over = |call: &Value| !call["ended_at"].is_null();
+            Ok((!calls.is_empty() && calls.iter().all(over)).then_some(calls))
+        })
+        .await
+    }
+
+    /// The only call about an incident, once it is over.
+    pub async fn record(&self, id: &str) -> Result<Value> {
+        let records = self.records(id).await?;
+        ensure!(records.len() == 1, "{} calls instead of one: {records:#?}", records.len());
+        Ok(records[0].clone())
+    }
+
+    /// Ends everything, and checks that nothing happened beside the story.
+    async fn close(&mut self) -> Result<()> {
+        until("nothing is left on the line", SOON, async || {
+            let channels = self.telephony.pbx.channels().await?;
+            Ok((channels == 0).then_some(()))
+        })
+        .await?;
+        until("every call has an end", SOON, async || {
+            let page = self.server.api.get("/api/v2/calls?limit=500").await?;
+            let calls = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            Ok(calls.iter().all(|call| !call["ended_at"].is_null()).then_some(()))
+        })
+        .await?;
+        self.server.stop().await?;
+        self.telephony.stop().await?;
+
+        let mut came: BTreeMap<String, usize> = BTreeMap::new();
         for call in self.telephony.net.calls() {
-            let told = self.told().calls.get(&call.number).copied().unwrap_or_default();
-            let came = self.telephony.net.phone(&call.number).calls().len();
-            if told != came {
-                wrong.push(format!("{came} calls came to {}, and the story tells of {told}", call.number));
-            }
+            *came.entry(call.number).or_default() += 1;
         }
-        for incident in self.all("/api/v2/incidents?limit=500").await {
-            let (id, state) = (incident["id"].as_str().unwrap_or_default(), incident["state"].as_str().unwrap_or_default());
-            match self.told().states.get(id) {
-                Some(told) if told == state => {}
-                Some(told) => wrong.push(format!("incident {id} is {state}, and the story left it {told}")),
-                None => wrong.push(format!("incident {id} is {state}, and the story does not tell where it stands")),
-            }
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ensure!(came == expected, "these phones were called: {came:?}, and not: {expected:?}");
+        let allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut errors = self.server.errors();
+        errors.retain(|line| !allowed.iter().any(|words| line.contains(words)));
+        if !errors.is_empty() {
+            bail!("the log has errors:\n{}", errors.join("\n"));
         }
-        if let Err(error) = self.server.stop().await {
-            wrong.push(format!("{error:#}"));
-        }
-        let errors = self.server.errors();
-        let unexpected = errors.iter().filter(|line| !self.told().errors.iter().any(|words| line.contains(words)));
-        wrong.extend(unexpected.map(|line| format!("the server logged: {line}")));
-        if let Err(error) = self.telephony.stop().await {
-            wrong.push(format!("{error:#}"));
-        }
-        wrong.sort();
-        wrong.dedup();
-        assert!(wrong.is_empty(), "at the end of the story:\n  {}", wrong.join("\n  "));
+        Ok(())
     }
 
-    async fn all(&self, path: &str) -> Vec<Value> {
-        or_panic(self.server.api.get(path).await)["items"].as_array().cloned().unwrap_or_default()
+    fn expect_call(&self, number: &str) -> usize {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = expected.entry(number.to_owned()).or_default();
+        *calls += 1;
+        *calls - 1
     }
 
-    /// A panic elsewhere leaves it as whole as it was.
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_call(&self, number: &str) -> Result<usize> {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = expected.get(number).copied().unwrap_or(0);
+        calls.checked_sub(1).with_context(|| format!("the story has not said that {number} rings"))
     }
-}
-
-impl Drop for Harness {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            report::print(self);
-        } else {
-            assert!(self.closed, "the story ends without closing its harness");
-        }
-    }
-}
-
-/// What did not come out as told ends the story, in words.
-fn or_panic<T>(result: anyhow::Result<T>) -> T {
-    result.unwrap_or_else(|error| panic!("{error:#}"))
 }

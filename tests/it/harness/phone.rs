@@ -1,112 +1,111 @@
-//! The telephones of a story, and the calls on them.
+//! A phone, in the words of a story: it rings, answers, hears, presses.
 
 use std::time::Duration;
 
-use lab::{phone::Incoming, sound};
-use ringdown::script::{Alert, Line, speakable};
+use anyhow::{Result, ensure};
+use lab::{
+    phone::{Incoming, Phone},
+    sound::{self, Match, Pcm},
+};
+use ringdown::script::{Alert, Line};
 
-use super::{Harness, or_panic};
+use super::{Harness, LATER, SOON};
 
-/// From a decision to the ringing of a phone.
-const RINGS: Duration = Duration::from_secs(10);
-/// From a word of ours to the other side's next step.
-const SOON: Duration = Duration::from_secs(10);
-
-/// A telephone.
+/// A phone. Each `rings` is the next call to it; everything else is about that one.
 #[derive(Clone, Copy)]
-pub struct Handset<'h> {
-    pub(super) h: &'h Harness,
-    pub(super) number: &'h str,
+pub struct StoryPhone<'a> {
+    pub(super) harness: &'a Harness,
+    pub(super) number: &'a str,
 }
 
-/// A call to it that the story knows of.
-pub struct OnPhone<'h> {
-    phone: Handset<'h>,
-    nth: usize,
-}
-
-impl<'h> Handset<'h> {
-    /// From now on it does this by itself when it is called; the words are those of
-    /// `lab/asterisk/net/extensions.conf`.
-    pub async fn does(&self, program: &str) {
-        or_panic(self.phone().program(program).await);
+impl StoryPhone<'_> {
+    fn phone(&self) -> Phone<'_> {
+        self.harness.telephony.net.phone(self.number)
     }
 
-    /// A call comes, which the story did not know of yet.
-    pub async fn rings(&self) -> OnPhone<'h> {
-        self.rings_within(RINGS).await
+    /// What it will do by itself when it is called.
+    pub async fn will(&self, steps: &str) -> Result<&Self> {
+        self.phone().program(steps).await?;
+        Ok(self)
     }
 
-    /// A call comes, after a delay perhaps.
-    pub async fn rings_within(&self, within: Duration) -> OnPhone<'h> {
-        let nth = self.h.told().calls.get(self.number).copied().unwrap_or_default();
-        or_panic(self.phone().call(nth, within).await);
-        *self.h.told().calls.entry(self.number.to_owned()).or_default() += 1;
-        OnPhone { phone: *self, nth }
+    /// The next call comes.
+    pub async fn rings(&self) -> Result<&Self> {
+        let nth = self.harness.expect_call(self.number);
+        self.phone().call(nth, LATER).await?;
+        Ok(self)
     }
 
-    fn phone(&self) -> lab::phone::Phone<'h> {
-        self.h.telephony.net.phone(self.number)
-    }
-}
-
-impl OnPhone<'_> {
-    /// It is picked up.
-    pub async fn answers(&self) {
-        or_panic(self.phone.phone().answer().await);
+    /// It goes off hook.
+    pub async fn answers(&self) -> Result<&Self> {
+        self.phone().answer().await?;
+        Ok(self)
     }
 
-    /// The alert of this story that has these words is heard, whole.
-    pub async fn hears(&self, words: &str) {
-        let (severity, summary) = self
-            .phone
-            .h
-            .told()
-            .alerts
-            .iter()
-            .find(|(_, summary)| speakable(summary).contains(&speakable(words)))
-            .cloned()
-            .unwrap_or_else(|| panic!("the story raised nothing with the words {words:?}"));
-        let alert = Alert { nth: 1, of: 1, severity: &severity, summary: &summary, ..Alert::default() };
-        self.hears_line(&Line::Alert(alert)).await;
+    /// It has heard the alert with this summary, alone in its call, whole and from the beginning on.
+    pub async fn hears_alert(&self, summary: &str) -> Result<Match> {
+        self.hears_line(&Line::Alert(Alert { nth: 1, of: 1, summary, ..Alert::default() })).await
     }
 
-    /// A line of the script is heard, whole.
-    pub async fn hears_line(&self, line: &Line<'_>) {
-        let sound = or_panic(self.phone.h.voice.line(line).await);
-        let within = sound.duration() + SOON;
-        or_panic(self.phone.phone().hears(self.nth, &sound, within).await);
+    /// It has heard a line of the script, whole.
+    pub async fn hears_line(&self, line: &Line<'_>) -> Result<Match> {
+        let sound = self.harness.voice.line(line).await?;
+        self.hears(&sound).await
+    }
+
+    /// It has heard this sound, whole.
+    pub async fn hears(&self, sound: &Pcm) -> Result<Match> {
+        self.phone().hears(self.harness.last_call(self.number)?, sound, LATER).await
+    }
+
+    /// There is sound on the line.
+    pub async fn hears_something(&self) -> Result<&Self> {
+        let nth = self.harness.last_call(self.number)?;
+        let number = self.number.to_owned();
+        let net = &self.harness.telephony.net;
+        net.wait(format!("sound on {number}"), SOON, |calls| {
+            let call = calls.iter().filter(|call| call.number == number).nth(nth)?;
+            (!call.sounds.is_empty()).then_some(())
+        })
+        .await?;
+        Ok(self)
     }
 
     /// A key is pressed.
-    pub async fn presses(&self, key: char) {
-        or_panic(self.phone.phone().press(key).await);
+    pub async fn presses(&self, key: char) -> Result<&Self> {
+        self.phone().press(key).await?;
+        Ok(self)
     }
 
-    /// It is declined (603).
-    pub async fn declines(&self) {
-        or_panic(self.phone.phone().go_on("decline").await);
+    /// It goes on hook.
+    pub async fn hangs_up(&self) -> Result<&Self> {
+        self.phone().hang_up().await?;
+        Ok(self)
     }
 
-    /// It is hung up.
-    pub async fn hangs_up(&self) {
-        or_panic(self.phone.phone().hang_up().await);
+    /// The call is over; returns its hangup cause, as the phone saw it.
+    pub async fn is_hung_up(&self) -> Result<u16> {
+        let nth = self.harness.last_call(self.number)?;
+        let number = self.number.to_owned();
+        let what = format!("the call to {number} is over");
+        let ended = self
+            .harness
+            .telephony
+            .net
+            .wait(what, LATER, |calls| calls.iter().filter(|call| call.number == number).nth(nth)?.ended);
+        ended.await.map(|(_, cause)| cause)
     }
 
-    /// The call ends, by whosever hand; the hangup cause.
-    pub async fn ends(&self) -> u16 {
-        let nth = self.seen().nth;
-        let end = self.phone.h.telephony.net.wait("the call ends", SOON, |calls| calls[nth].ended).await;
-        or_panic(end).1
+    /// The call, as the phone saw it.
+    pub fn incoming(&self) -> Result<Incoming> {
+        let nth = self.harness.last_call(self.number)?;
+        let calls = self.phone().calls();
+        ensure!(calls.len() > nth, "{} has not rung", self.number);
+        Ok(calls[nth].clone())
     }
 
-    /// How long after the answer there was sound.
-    pub fn first_word(&self) -> Duration {
-        sound::first_word(&or_panic(self.seen().heard())).expect("something was heard")
-    }
-
-    /// The call as the telephone saw it.
-    pub fn seen(&self) -> Incoming {
-        self.phone.phone().calls().swap_remove(self.nth)
+    /// From the answer to the first word, read off what it recorded.
+    pub fn first_word(&self) -> Result<Option<Duration>> {
+        Ok(sound::first_word(&self.incoming()?.heard()?))
     }
 }

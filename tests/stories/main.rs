@@ -1,7 +1,0 @@
-//! stories
-
-mod faults;
-mod groups;
-mod harness;
-mod keys;
-mod outcomes;
