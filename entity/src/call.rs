@@ -28,6 +28,7 @@ pub struct Model {
     pub heard: bool,
     pub digits: String,
     pub canceled_by: Option<String>,
+    pub given_up: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

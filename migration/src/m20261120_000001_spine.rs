@@ -169,6 +169,8 @@ fn call() -> TableCreateStatement {
         .col(text("digits"))
         // Who gave it up, if somebody did.
         .col(string_null("canceled_by"))
+        // Whoever is being called need not be any more, and is hung up on unless they have answered.
+        .col(boolean("given_up"))
         .to_owned()
 }
 

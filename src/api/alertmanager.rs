@@ -2,15 +2,27 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use poem_openapi::Object;
+use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
-use super::{alerts::Status, text};
+use super::text;
 use crate::{
     config::Per,
     engine::{Alert, PolicyChoice, rank},
     store::{Content, Member},
 };
+
+/// Whether it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It holds.
+    #[default]
+    Firing,
+    /// It is over.
+    Resolved,
+}
 
 /// A delivery. Fields that are not listed here are passed over.
 #[derive(Debug, Object, Deserialize)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     State, Tag,
-    alertmanager::{self, Webhook},
+    alertmanager::{self, Status, Webhook},
     auth::Credential,
     body::Body,
     error::Problem,
@@ -22,18 +22,6 @@ use crate::{
 
 /// Alerts in.
 pub struct Alerts(pub State);
-
-/// Whether it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum, Deserialize)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// It holds.
-    #[default]
-    Firing,
-    /// It is over.
-    Resolved,
-}
 
 /// An alert.
 #[derive(Debug, Object, Deserialize)]

@@ -28,6 +28,8 @@ pub(super) enum Step {
     Cancel {
         /// Whether it should count as an attempt all the same.
         counts: bool,
+        /// Whether somebody who has answered meanwhile is hung up on, too.
+        listening: bool,
     },
     /// What is being spoken in it has been taken elsewhere: its session should look again.
     Interrupt(IncidentId),
@@ -182,7 +184,9 @@ impl Follow {
                     self.hang_up().await;
                 }
             }
-            Step::Cancel { counts } => {
+            // They have just answered: they hear from their session what has become of it.
+            Step::Cancel { listening: false, .. } if self.progress.seen().answered => {}
+            Step::Cancel { counts, .. } => {
                 if self.canceled.is_none() {
                     self.canceled = Some(counts);
                     if !self.progress.seen().answered {

@@ -214,11 +214,12 @@ impl Dialer {
         let stopped = store.kill_switch().await?.stopped;
         self.look_for_orphans().await?;
         for call in store.unneeded_calls().await? {
-            self.give_up(&call, true).await?;
+            let cancel = Step::Cancel { counts: true, listening: call.canceled };
+            self.give_up(&call, cancel).await?;
         }
         if stopped {
             for call in store.calls_on_the_line().await? {
-                self.give_up(&call, false).await?;
+                self.give_up(&call, Step::Cancel { counts: false, listening: true }).await?;
             }
         }
         for (call, incident) in store.interrupted_calls().await? {
@@ -229,12 +230,12 @@ impl Dialer {
         self.place(stopped).await
     }
 
-    async fn give_up(&mut self, call: &Call, counts: bool) -> Result<(), store::Error> {
+    async fn give_up(&mut self, call: &Call, cancel: Step) -> Result<(), store::Error> {
         if call.status == CallStatus::Pending {
             self.shared.store.end_call(call.id, End::not_needed(), None, self.shared.clock.now()).await?;
             self.waiting.remove(&call.id);
         } else if let Some(steps) = self.live.get(&call.id) {
-            let _ = steps.try_send(Step::Cancel { counts });
+            let _ = steps.try_send(cancel);
         }
         Ok(())
     }

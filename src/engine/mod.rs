@@ -6,7 +6,9 @@
 mod alert;
 
 use std::{
+    array,
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +34,8 @@ const BATCH: u64 = 1000;
 const AT_ONCE: usize = 64;
 /// How often a lost race is run again. Each loss means that somebody else got something done.
 const RACES: u32 = 50;
+/// Alerts that are taken in at once; those of one key, one after the other.
+const TURNS: usize = 64;
 
 /// The engine. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +43,8 @@ pub struct Engine {
     store: Store,
     bus: Bus,
     clock: Clock,
+    /// A hundred alerts of one key at once would only take each other's version away.
+    turns: Arc<[tokio::sync::Mutex<()>; TURNS]>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -71,7 +77,8 @@ impl Engine {
     /// An engine on this store.
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
-        Self { store, bus, clock, looked: Arc::default() }
+        let turns = Arc::new(array::from_fn(|_| tokio::sync::Mutex::default()));
+        Self { store, bus, clock, turns, looked: Arc::default() }
     }
 
     /// Takes an alert in. When this returns, it is stored.
@@ -79,6 +86,7 @@ impl Engine {
     /// # Errors
     /// If the database does not take it: then nothing is stored and the sender must try again.
     pub async fn raise(&self, alert: Alert) -> Result<Raised, store::Error> {
+        let _turn = self.turn(&alert.dedup_key).lock().await;
         for _ in 0..RACES {
             let attempt = match self.store.open_incident(&alert.dedup_key).await? {
                 Some(incident) => self.add(incident, &alert).await,
@@ -175,6 +183,13 @@ impl Engine {
     #[must_use]
     pub fn last_look(&self) -> Option<DateTime<Utc>> {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, dedup_key: &str) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        dedup_key.hash(&mut hasher);
+        let remainder = hasher.finish() % TURNS as u64;
+        &self.turns[usize::try_from(remainder).unwrap_or_default()]
     }
 
     async fn due(&self, id: IncidentId) -> Result<(), store::Error> {

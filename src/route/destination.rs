@@ -191,33 +191,13 @@ mod tests {
 
     #[test]
     fn an_emergency_code_is_barred_bare_behind_a_prefix_and_behind_a_country_code() {
-        let bare = [
-            "01", "06", "15", "17", "18", "19", "000", "061", "100", "112", "199", "911", "912", "913", "919", "988",
-            "990", "999", "1122",
-        ];
-        for text in bare
-            .map(str::to_owned)
-            .into_iter()
-            .chain(["0112", "9911", "00112", "9112", "000112", "01122"].map(str::to_owned))
-        {
-            assert!(is_emergency(&number(&text)), "{text}");
+        let bare = "01 06 15 17 18 19 000 061 100 112 199 911 912 913 919 988 990 999 1122";
+        let behind_a_prefix = "0112 00112 000112 9112 9911 01122";
+        for text in bare.split(' ').chain(behind_a_prefix.split(' ')) {
+            assert!(is_emergency(&number(text)), "{text}");
         }
-        for text in [
-            "921",
-            "987",
-            "980",
-            "989",
-            "20",
-            "9200",
-            "8112",
-            "1123",
-            "1123456",
-            "+393331234567",
-            "+4930112112",
-            "+391123456789",
-        ] {
-            let Ok(number) = PhoneNumber::try_from(text.to_owned()) else { continue };
-            assert!(!is_emergency(&number), "{text}");
+        for text in "921 987 980 989 20 9200 8112 1123 +393331234567 +4930112112 +391123456789".split(' ') {
+            assert!(!is_emergency(&number(text)), "{text}");
         }
     }
 

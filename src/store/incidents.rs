@@ -101,7 +101,7 @@ pub struct Change {
     pub content: Option<Content>,
     /// Calls to queue.
     pub calls: Vec<NewCall>,
-    /// Whether calls about it that still wait are given up. Those under way are the dialer's to end.
+    /// Whether calls about it that nobody has answered yet are given up.
     pub cancel_calls: bool,
     /// What became of it in the call in which it was said.
     pub said: Option<(CallId, Said)>,
@@ -329,7 +329,7 @@ async fn carry_out(
 ) -> Result<(), Error> {
     timeline::write(tx, entries).await?;
     if cancel {
-        calls::queue::give_up_pending(tx, id, now).await?;
+        calls::progress::give_up(tx, id, now).await?;
     }
     for call in new_calls {
         calls::queue::queue(tx, id, call, now).await?;

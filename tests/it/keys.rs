@@ -7,7 +7,7 @@ use lab::settings::{Settings, Step};
 use ringdown::script::Line;
 use serde_json::{Value, json};
 
-use crate::harness::{ANA, BEN, Harness, story};
+use crate::harness::{ANA, BEN, CAL, Harness, story};
 
 /// Ana first, then Ben.
 fn ana_then_ben(settings: &mut Settings) {
@@ -143,6 +143,24 @@ async fn five_escalates_once_though_it_is_pressed_twice() {
         h.records(&id).await?;
         let escalations = h.kinds(&id).await?.into_iter().filter(|kind| kind == "escalated").count();
         assert_eq!(escalations, 1);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_person_passes_on_stops_ringing_at_the_others_of_the_step() {
+    let both_then_cal = |settings: &mut Settings| {
+        let step = |targets| Step { targets, delay: 60, ..Step::default() };
+        settings.policy("night", &[step(&["Ana", "Ben"]), step(&["Cal"])]).set("asterisk.ring_timeout", 60);
+    };
+    story(both_then_cal, async |h| {
+        let id = h.raise("Disk full").await?;
+        h.phone(BEN).rings().await?;
+        h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('5').await?;
+        h.phone(BEN).is_hung_up().await?;
+        h.phone(CAL).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        assert_eq!(h.is(&id, "acknowledged").await?["acknowledged_by"], "Cal");
         Ok(())
     })
     .await;

@@ -303,7 +303,11 @@ async fn a_line_has_one_call_at_a_time_on_several_servers(database: Database) {
 }
 
 async fn a_second_incident_joins_the_call_that_is_under_way(database: Database) {
-    let scene = scene_with(&database, &[to(ANN)]).await;
+    let scene = scene_with(&database, &[to(BEN)]).await;
+    let oldest = scene.raise(alert("dust")).await;
+    let to_ben = only_pending(&scene).await;
+    scene.end(&to_ben, no_answer(), None).await;
+    scene.policy("usual", once(&[to(ANN)]), true).await;
     let first = scene.raise(alert("disk")).await;
     let second = scene.raise(alert("memory")).await;
     let call = only_pending(&scene).await;
@@ -312,8 +316,13 @@ async fn a_second_incident_joins_the_call_that_is_under_way(database: Database) 
     scene.store.call_rings(&call, evening()).await.expect("it is stored");
     scene.store.call_answered(&call, evening()).await.expect("it is stored");
     let fourth = scene.raise(alert("power")).await;
+    queue(&scene.store, oldest, ANN, Position { attempt: 2, ..first_attempt() }).await;
     assert_eq!(scene.pending().await, []);
-    assert_eq!(carried(&scene, &call).await, [first, second, third, fourth], "spoken in the order of their coming");
+    assert_eq!(
+        carried(&scene, &call).await,
+        [first, second, third, fourth, oldest],
+        "spoken in the order of their coming"
+    );
     let facts = scene.facts(fourth).await;
     assert!(facts.contains(&Fact::CallJoined { to: ANN.into() }), "{facts:?}");
     assert!(facts.contains(&Fact::Answered { to: ANN.into() }), "what happens to the call is the incident's too");

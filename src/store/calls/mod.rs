@@ -1,7 +1,7 @@
 //! Calls: what they are, and looking them up. The queue is in `queue`, what happens to one on its way
 //! in `progress`, what the person on the line does in `sessions`.
 
-mod progress;
+pub(super) mod progress;
 pub(super) mod queue;
 
 use std::{fmt, str::FromStr};
@@ -121,6 +121,8 @@ pub struct Call {
     pub end: Option<(DateTime<Utc>, End)>,
     /// What was heard and pressed.
     pub heard: Heard,
+    /// Whether a person has given it up.
+    pub canceled: bool,
 }
 
 /// What the person on the line heard and pressed.
@@ -389,5 +391,6 @@ pub(super) fn read(row: call::Model) -> Result<Call, Error> {
         answered_at: row.answered_at,
         end,
         heard: Heard { ms: row.heard_ms, whole: row.heard, digits: row.digits },
+        canceled: row.canceled_by.is_some(),
     })
 }

@@ -3,11 +3,16 @@
 
 use chrono::{DateTime, Utc};
 use entity::call;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
 
-use super::{Call, CallStatus, End, of_call, queue::hand_on, read, set_status, status_in};
+use super::{
+    Call, CallStatus, End, calls_of, of_call,
+    queue::{hand_on, needed_by_another},
+    read, set_status, status_in,
+};
 use crate::{
-    id::CallId,
+    id::{CallId, IncidentId},
     phone::PhoneNumber,
     store::{Error, Fact, Store, timeline},
 };
@@ -115,7 +120,36 @@ impl End {
     }
 }
 
-pub(super) async fn end_in(
+/// Gives up the calls about `incident` that nobody has answered yet and no other incident needs: those
+/// that wait are over, those that ring are marked for the dialer to hang up.
+pub(in crate::store) async fn give_up(
+    tx: &DatabaseTransaction,
+    incident: IncidentId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let ids: Vec<Uuid> = call::Entity::find()
+        .select_only()
+        .column(call::Column::Id)
+        .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+        .filter(call::Column::Id.in_subquery(calls_of(incident)))
+        .filter(needed_by_another(incident).not())
+        .into_tuple()
+        .all(tx)
+        .await?;
+    for id in ids {
+        end_in(tx, CallId(id), End::not_needed(), None, now).await?;
+    }
+    call::Entity::update_many()
+        .set(call::ActiveModel { given_up: Set(true), ..Default::default() })
+        .filter(status_in(&[CallStatus::Dialing, CallStatus::Ringing]))
+        .filter(call::Column::Id.in_subquery(calls_of(incident)))
+        .filter(needed_by_another(incident).not())
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+async fn end_in(
     tx: &DatabaseTransaction,
     id: CallId,
     end: End,

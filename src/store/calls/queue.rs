@@ -7,12 +7,8 @@ use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
 };
-use uuid::Uuid;
 
-use super::{
-    Call, CallStatus, End, NewCall, calls_of, line, number, of_call, progress::end_in, read, read_carried, set_status,
-    status_in,
-};
+use super::{Call, CallStatus, NewCall, line, number, of_call, read, read_carried, set_status, status_in};
 use crate::{
     escalation::Position,
     id::{self, CallId, ContactId, IncidentId},
@@ -96,20 +92,11 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn unneeded_calls(&self) -> Result<Vec<Call>, Error> {
-        let rows = call::Entity::find()
-            .filter(
-                Condition::any()
-                    .add(
-                        Condition::all()
-                            .add(status_in(&[CallStatus::Pending, CallStatus::Dialing, CallStatus::Ringing]))
-                            .add(still_needed().not()),
-                    )
-                    .add(
-                        Condition::all().add(status_in(&CallStatus::LIVE)).add(call::Column::CanceledBy.is_not_null()),
-                    ),
-            )
-            .all(&self.read)
-            .await?;
+        let unanswered = status_in(&[CallStatus::Pending, CallStatus::Dialing, CallStatus::Ringing]);
+        let left_behind = Condition::any().add(still_needed().not()).add(call::Column::GivenUp.eq(true));
+        let unneeded = Condition::all().add(unanswered).add(left_behind);
+        let canceled = Condition::all().add(status_in(&CallStatus::LIVE)).add(call::Column::CanceledBy.is_not_null());
+        let rows = call::Entity::find().filter(Condition::any().add(unneeded).add(canceled)).all(&self.read).await?;
         rows.into_iter().map(read).collect()
     }
 }
@@ -133,6 +120,8 @@ pub(in crate::store) async fn queue(
         .filter(call::Column::Line.eq(&*line))
         .filter(status_in(&CallStatus::LIVE))
         .filter(call::Column::Closed.eq(false))
+        .filter(call::Column::GivenUp.eq(false))
+        .filter(call::Column::CanceledBy.is_null())
         .filter(call::Column::Id.not_in_subquery(carries_it))
         .order_by_asc(call::Column::Id)
         .one(tx)
@@ -147,27 +136,6 @@ pub(in crate::store) async fn queue(
     let id = insert(tx, new.contact.clone(), &new.number, new.number_index, now).await?;
     carry(tx, id, incident, new.at, 0).await?;
     timeline::write(tx, vec![of_call(id, now, queued(&to, &new.number, new.number_index))]).await
-}
-
-/// Gives up calls about `incident` that still wait and that no other incident needs.
-pub(in crate::store) async fn give_up_pending(
-    tx: &DatabaseTransaction,
-    incident: IncidentId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let ids: Vec<Uuid> = call::Entity::find()
-        .select_only()
-        .column(call::Column::Id)
-        .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
-        .filter(call::Column::Id.in_subquery(calls_of(incident)))
-        .filter(needed_by_another(incident).not())
-        .into_tuple()
-        .all(tx)
-        .await?;
-    for id in ids {
-        end_in(tx, CallId(id), End::not_needed(), None, now).await?;
-    }
-    Ok(())
 }
 
 /// Queues a call to another number about what `from` carried and still escalates.
@@ -230,6 +198,7 @@ async fn insert(
         heard: Set(false),
         digits: Set(String::new()),
         canceled_by: Set(None),
+        given_up: Set(false),
     };
     call::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(id)
@@ -274,7 +243,7 @@ fn still_needed() -> Condition {
 }
 
 /// That something else it carries still escalates. `incident` itself may have gone on to other people.
-fn needed_by_another(incident: IncidentId) -> Condition {
+pub(super) fn needed_by_another(incident: IncidentId) -> Condition {
     let another = Expr::col((incident::Entity, incident::Column::Id)).ne(incident.0);
     Condition::all().add(Expr::exists(needing_it().and_where(another).to_owned()))
 }
