@@ -40,6 +40,8 @@ pub struct Telephony {
 pub struct Asterisk {
     /// `host:port` of its manager interface.
     pub ami: String,
+    /// `host:port` of the same over TLS, with [`Asterisk::certificate`].
+    pub ami_tls: String,
     /// The secret of its manager users `lab` and, on the PBX, `ringdown`.
     pub secret: String,
     process: Process,
@@ -53,6 +55,7 @@ struct Plan<'a> {
     role: &'static str,
     directory: PathBuf,
     ami: u16,
+    ami_tls: u16,
     sip: u16,
     peer: u16,
     rtp: (u16, u16),
@@ -79,6 +82,7 @@ impl Telephony {
             role,
             directory: slot.directory().join(role),
             ami: slot.port(),
+            ami_tls: slot.port(),
             sip,
             peer,
             rtp,
@@ -124,8 +128,16 @@ impl Asterisk {
         let goodbye = CancellationToken::new();
         let (client, mut notices, link) = ami::start(settings, rand::random, goodbye.clone());
         timeout(BOOT, booted(&mut notices)).await.with_context(|| format!("{} is not fully booted", plan.role))??;
+        let ami_tls = format!("127.0.0.1:{}", plan.ami_tls);
         let directory = plan.directory;
-        Ok((Self { ami, secret, process, directory, client, goodbye, _link: link }, notices))
+        Ok((Self { ami, ami_tls, secret, process, directory, client, goodbye, _link: link }, notices))
+    }
+
+    /// The certificate of its manager interface over TLS, for `localhost` and 127.0.0.1. It is there if
+    /// the machine has openssl.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.directory.join("keys/ami.crt")
     }
 
     /// Asks it to do something, as manager user `lab`, who may do everything.
@@ -212,6 +224,7 @@ async fn configure(plan: &Plan<'_>, secret: &str) -> Result<()> {
     command.arg(plan.role).arg(&plan.directory);
     for (key, value) in [
         ("AMI_PORT", plan.ami),
+        ("AMI_TLS_PORT", plan.ami_tls),
         ("SIP_PORT", plan.sip),
         ("PEER_SIP_PORT", plan.peer),
         ("RTP_START", plan.rtp.0),

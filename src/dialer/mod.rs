@@ -331,6 +331,11 @@ impl Shared {
             _ => None,
         };
         let found_route = end.found_route;
+        if end.status == CallStatus::Failed && found_route {
+            // Somebody must mend the address book; the record and the timeline say which number it was.
+            tracing::warn!(call = %call.id, contact = ?call.contact, nth = call.number_index + 1, "there is no such number");
+            metrics::counter!("ringdown_wrong_numbers_total").increment(1);
+        }
         metrics::counter!("ringdown_calls_total", "status" => end.status.as_str()).increment(1);
         tracing::info!(call = %call.id, status = %end.status, cause = end.cause, "call is over");
         if self.store.end_call(call.id, end, next, self.clock.now()).await? && !found_route {

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{ANA, BEN, story, story_mut};
+use crate::harness::{ANA, BEN, story, story_mut, story_on};
 
 fn ana(settings: &mut Settings) {
     settings.policy("night", &[Step { targets: &["Ana"], delay: 60, ..Step::default() }]);
@@ -152,6 +152,34 @@ async fn strangers_on_fastagi_are_sent_away_and_calls_go_on() {
         h.phone(ANA).presses('4').await?;
         h.is(&id, "acknowledged").await?;
         h.phone(ANA).is_hung_up().await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_manager_is_spoken_to_over_tls_with_its_own_authority_only() {
+    let over_tls = |settings: &mut Settings, telephony: &lab::asterisk::Telephony| {
+        ana(settings);
+        settings.set("asterisk.address", telephony.pbx.ami_tls.as_str()).set("asterisk.tls", true);
+        settings.set("asterisk.tls_ca", telephony.pbx.certificate().to_string_lossy().as_ref());
+    };
+    story_on(over_tls, async |h| {
+        let id = h.raise("Disk full").await?;
+        h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        h.phone(ANA).is_hung_up().await?;
+        // Without that authority the certificate is nobody's.
+        let config = std::fs::read_to_string(h.server.file())?;
+        let distrustful: Vec<&str> = config.lines().filter(|line| !line.starts_with("tls_ca")).collect();
+        let file = h.server.directory().join("distrustful.toml");
+        std::fs::write(&file, distrustful.join("\n"))?;
+        let check = tokio::process::Command::new(env!("CARGO_BIN_EXE_ringdown"))
+            .args(["check".as_ref(), "--config".as_ref(), file.as_os_str()])
+            .output()
+            .await?;
+        let said = String::from_utf8_lossy(&check.stdout);
+        assert!(said.contains("FAIL  PBX") && said.to_lowercase().contains("certificate"), "{said}");
         Ok(())
     })
     .await;

@@ -53,6 +53,14 @@ pub async fn story(settings: impl FnOnce(&mut Settings), tell: impl AsyncFnOnce(
 
 /// A story in which parts are killed and come back.
 pub async fn story_mut(settings: impl FnOnce(&mut Settings), tell: impl AsyncFnOnce(&mut Harness) -> Result<()>) {
+    story_on(|chosen, _| settings(chosen), tell).await;
+}
+
+/// A story whose settings depend on the PBX.
+pub async fn story_on(
+    settings: impl FnOnce(&mut Settings, &Telephony),
+    tell: impl AsyncFnOnce(&mut Harness) -> Result<()>,
+) {
     let mut harness = Harness::start(settings).await.expect("everything starts");
     let told = AssertUnwindSafe(tell(&mut harness)).catch_unwind().await;
     let outcome = match told {
@@ -67,14 +75,14 @@ pub async fn story_mut(settings: impl FnOnce(&mut Settings), tell: impl AsyncFnO
 }
 
 impl Harness {
-    async fn start(change: impl FnOnce(&mut Settings)) -> Result<Self> {
+    async fn start(change: impl FnOnce(&mut Settings, &Telephony)) -> Result<Self> {
         let slot = Slot::take()?;
         let telephony = Telephony::start(&slot).await?;
         let mut settings = Settings::new();
         settings.pbx(&telephony.pbx).set("asterisk.ring_timeout", 5).set("call.wait", 2000).set("call.repeat", 2);
         settings.set("asterisk.per_second", 50).set("asterisk.concurrent", 150);
         settings.contact("Ana", &[ANA]).contact("Ben", &[BEN]).contact("Cal", &[CAL]);
-        change(&mut settings);
+        change(&mut settings, &telephony);
         let server = Server::start(Path::new(env!("CARGO_BIN_EXE_ringdown")), &slot, settings).await?;
         let voice = Voice::open(&slot.directory().join("voice"))?;
         Ok(Self {
