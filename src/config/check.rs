@@ -13,7 +13,7 @@ use crate::{
 /// Secrets shorter than this can be guessed.
 const SHORTEST_SECRET: usize = 16;
 /// What stands in examples, and nobody should run with.
-const PLACEHOLDERS: [&str; 8] = ["change", "secret", "password", "example", "placeholder", "xxxx", "1234", "your-"];
+const PLACEHOLDERS: [&str; 8] = ["change", "secret", "password", "example", "placeholder", "xxxx", "12345678", "your-"];
 
 pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     let mut wrong = |mistake: String| mistakes.push(mistake);

@@ -60,6 +60,8 @@ struct Follow {
     status: CallStatus,
     deadline: Instant,
     wrap_up: Option<Instant>,
+    /// The PBX does not know the call: it is lost, unless something is heard of it until then.
+    vanished: Option<Instant>,
     canceled: Option<bool>,
     hangup_sent: bool,
     interrupted: HashSet<IncidentId>,
@@ -73,6 +75,7 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
         status: call.status,
         deadline: Instant::now() + ring + OVERDUE,
         wrap_up: None,
+        vanished: None,
         canceled: None,
         hangup_sent: false,
         interrupted: HashSet::new(),
@@ -141,8 +144,10 @@ impl Follow {
 
     fn adopt(&mut self, channels: &[Message]) {
         channels.iter().for_each(|channel| self.progress.adopt(channel));
+        self.vanished = None;
         if self.call.status == CallStatus::Answered {
             self.progress.answered();
+            self.deadline = Instant::now() + LONGEST;
         }
     }
 
@@ -157,7 +162,7 @@ impl Follow {
                 }
                 Stage::Live => {}
             }
-            let until = self.wrap_up.map_or(self.deadline, |at| at.min(self.deadline));
+            let until = [self.wrap_up, self.vanished].into_iter().flatten().fold(self.deadline, Instant::min);
             tokio::select! {
                 step = steps.recv() => match step {
                     Some(step) => if let Some(end) = self.step(step).await { return end; },
@@ -167,6 +172,10 @@ impl Follow {
                 () = sleep_until(until) => {
                     if self.wrap_up.is_some_and(|at| at <= Instant::now()) {
                         return self.end();
+                    }
+                    if self.vanished.is_some_and(|at| at <= Instant::now()) {
+                        tracing::warn!(call = %self.call.id, "the call ended while its manager connection was down");
+                        return self.lost();
                     }
                     if let Some(end) = self.overdue().await {
                         return end;
@@ -180,6 +189,7 @@ impl Follow {
         match step {
             Step::Event(message) => {
                 self.progress.observe(&message);
+                self.vanished = None;
                 if self.canceled.is_some() {
                     self.hang_up().await;
                 }
@@ -197,9 +207,9 @@ impl Follow {
                 self.hang_up().await;
             }
             Step::Interrupt(incident) => self.interrupt(incident).await,
+            // It may be about to come about, or its last events on their way: they get their time.
             Step::Reconciled(channels) if channels.is_empty() => {
-                tracing::warn!(call = %self.call.id, "the call ended while its manager connection was down");
-                return Some(self.lost());
+                self.vanished.get_or_insert(Instant::now() + WRAP_UP);
             }
             Step::Reconciled(channels) => self.adopt(&channels),
         }

@@ -9,7 +9,11 @@
 mod follow;
 mod progress;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
@@ -85,8 +89,33 @@ pub struct Dialer {
     /// Why a queued call waits, as the timeline has it.
     waiting: HashMap<CallId, String>,
     tasks: TaskTracker,
-    /// Events may have been missed, and the live channels could not be asked for.
-    unreconciled: bool,
+    /// The rows were compared with the live channels since the connection came up, and no event was
+    /// missed since. Nothing is placed before that: a call that has no channel yet would be taken for lost.
+    reconciled: bool,
+}
+
+/// The caps that one pass has found reached.
+#[derive(Default)]
+struct Capped {
+    total: bool,
+    prefixes: HashSet<Option<String>>,
+}
+
+impl Capped {
+    fn reached(&self, prefix: Option<&str>) -> Option<Refusal> {
+        if self.total {
+            Some(Refusal::TotalCap)
+        } else {
+            self.prefixes.contains(&prefix.map(str::to_owned)).then_some(Refusal::PrefixCap)
+        }
+    }
+
+    fn remember(&mut self, refusal: Refusal, prefix: Option<String>) {
+        match refusal {
+            Refusal::TotalCap => self.total = true,
+            _ => drop(self.prefixes.insert(prefix)),
+        }
+    }
 }
 
 impl Dialer {
@@ -110,7 +139,7 @@ impl Dialer {
             placed: Vec::new(),
             waiting: HashMap::new(),
             tasks: TaskTracker::new(),
-            unreconciled: false,
+            reconciled: false,
         }
     }
 
@@ -150,6 +179,7 @@ impl Dialer {
             }
             Notice::Disconnected { reason } => {
                 tracing::error!(%reason, "manager connection is down: no call can be placed");
+                self.reconciled = false;
                 metrics::gauge!("ringdown_ami_connected").set(0);
             }
             Notice::Lost { events } => {
@@ -162,7 +192,7 @@ impl Dialer {
     /// Compares the calls that should be up with the channels that are.
     async fn reconcile(&mut self) {
         self.live.retain(|_, steps| !steps.is_closed());
-        self.unreconciled = true;
+        self.reconciled = false;
         let channels = match self.shared.ami.list(Action::new("Status"), "StatusComplete").await {
             Ok(channels) => channels,
             Err(error) => return tracing::warn!(%error, "the live channels are not known; asking again"),
@@ -177,7 +207,7 @@ impl Dialer {
             Ok(rows) => rows,
             Err(error) => return tracing::error!(%error, "the calls under way are not known"),
         };
-        self.unreconciled = false;
+        self.reconciled = true;
         for call in rows {
             let channels = by_call.remove(&call.id).unwrap_or_default();
             match self.live.get(&call.id) {
@@ -195,7 +225,7 @@ impl Dialer {
     async fn look_for_orphans(&mut self) -> Result<(), store::Error> {
         let rows = self.shared.store.calls_on_the_line().await?;
         let orphans = rows.iter().any(|call| !self.live.contains_key(&call.id));
-        if self.shared.ami.is_connected() && (orphans || self.unreconciled) {
+        if self.shared.ami.is_connected() && (orphans || !self.reconciled) {
             self.reconcile().await;
         }
         Ok(())
@@ -241,12 +271,27 @@ impl Dialer {
     }
 
     async fn place(&mut self, stopped: bool) -> Result<(), store::Error> {
-        let calls = self.shared.store.claimable_calls(BATCH).await?;
-        metrics::gauge!("ringdown_calls_waiting").set(u32::try_from(calls.len()).unwrap_or(u32::MAX));
+        // Whoever waits at a cap must not stand in the way of whoever does not: all are looked at.
+        let (mut after, mut waiting, mut capped) = (None, 0_u32, Capped::default());
+        loop {
+            let calls = self.shared.store.claimable_calls(after, BATCH).await?;
+            waiting += u32::try_from(calls.len()).unwrap_or(u32::MAX);
+            let Some(last) = calls.last() else { break };
+            after = Some(last.id);
+            if !self.place_some(calls, stopped, &mut capped).await? {
+                break;
+            }
+        }
+        metrics::gauge!("ringdown_calls_waiting").set(waiting);
+        Ok(())
+    }
+
+    /// Places what can be placed of these. Returns false when no more fit on the route.
+    async fn place_some(&mut self, calls: Vec<Call>, stopped: bool, capped: &mut Capped) -> Result<bool, store::Error> {
         for call in calls {
             let way_out = if stopped {
                 Err("calls are stopped (kill switch)".to_owned())
-            } else if self.shared.ami.is_connected() {
+            } else if self.reconciled && self.shared.ami.is_connected() {
                 Ok(())
             } else {
                 Err("the PBX cannot be reached".to_owned())
@@ -259,11 +304,17 @@ impl Dialer {
             self.placed.retain(|at| *at > now - TimeDelta::seconds(1));
             let live = u32::try_from(self.live.len()).unwrap_or(u32::MAX);
             if self.shared.settings.capacity.free(live, &self.placed, now) == 0 {
-                return Ok(());
+                return Ok(false);
             }
-            match self.allowed(&call, now).await? {
+            let prefix = self.shared.settings.rules.prefix(&call.number).map(str::to_owned);
+            let allowed = match capped.reached(prefix.as_deref()) {
+                Some(refusal) => Err(refusal),
+                None => self.allowed(&call, now).await?,
+            };
+            match allowed {
                 Ok(()) => {}
                 Err(refusal @ (Refusal::PrefixCap | Refusal::TotalCap)) => {
+                    capped.remember(refusal, prefix);
                     self.waits(&call, refusal.to_string()).await?;
                     continue;
                 }
@@ -280,7 +331,7 @@ impl Dialer {
                 self.follow(Call { status: CallStatus::Dialing, ..call }, Beginning::Claimed);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn allowed(&self, call: &Call, now: DateTime<Utc>) -> Result<Result<(), Refusal>, store::Error> {

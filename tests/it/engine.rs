@@ -24,6 +24,7 @@ on_both_databases! {
     a_deadline_waits_while_somebody_is_on_the_line
     a_server_that_was_down_makes_one_attempt
     passing_it_on_gives_up_the_calls_that_wait
+    passing_it_on_ends_the_calls_that_ring_and_not_the_one_that_is_spoken_in
     a_doubled_key_passes_it_on_once
     an_unknown_policy_falls_back_to_the_default_one
     without_a_policy_it_is_held_and_pages_nobody
@@ -322,6 +323,34 @@ async fn passing_it_on_gives_up_the_calls_that_wait(database: Database) {
     let names: Vec<_> = scene.claimable().await.into_iter().map(|call| call.to).collect();
     assert_eq!(names, ["Ben", EVA], "Ann is not called any more");
     assert_eq!(scene.call(first.id).await.status, CallStatus::Canceled);
+}
+
+async fn passing_it_on_ends_the_calls_that_ring_and_not_the_one_that_is_spoken_in(database: Database) {
+    let scene = Scene::on(&database).await;
+    let ann = scene.contact("Ann", &ANN).await;
+    let ben = scene.contact("Ben", &[BEN, EVA]).await;
+    let both = step(&[Target::Contact(ann), Target::Contact(ben)], 1, 60, 300);
+    let policy = Policy { repeat: 0, ack_timeout: None, steps: vec![both, step(&[Target::Contact(ben)], 1, 60, 300)] };
+    scene.policy("both", policy, true).await;
+    let id = scene.raise(alert("disk")).await;
+    let calls = scene.claimable().await;
+    let [to_ann, to_ben] = &calls[..] else { panic!("{calls:?}") };
+    for call in [to_ann, to_ben] {
+        assert!(scene.claim(call).await);
+        scene.store.call_rings(call, scene.now()).await.expect("it is stored");
+    }
+    scene.store.call_answered(to_ann, scene.now()).await.expect("it is stored");
+    let here = Stage { run: 0, round: 0, step: 0 };
+    assert!(counted(&scene.engine.escalate(id, Some(here), key()).await.expect("an answer")));
+    let unneeded = scene.store.unneeded_calls().await.expect("an answer");
+    assert_eq!(unneeded.iter().map(|call| call.id).collect::<Vec<_>>(), [to_ben.id]);
+
+    // It ends by itself before it is hung up: Ben's next number is not called for the step that is over.
+    assert!(scene.end(to_ben, no_answer(), Some((number(EVA), 1))).await);
+    let pending = scene.pending().await;
+    assert_eq!(pending.iter().map(|call| &call.number).collect::<Vec<_>>(), [&number(BEN)], "for the second step");
+    let carried = scene.store.carried_by(pending[0].id).await.expect("an answer");
+    assert_eq!(carried[0].at.stage, Stage { step: 1, ..here });
 }
 
 async fn a_doubled_key_passes_it_on_once(database: Database) {

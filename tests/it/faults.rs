@@ -37,6 +37,26 @@ async fn killed_while_somebody_listens_it_comes_back_and_they_can_still_acknowle
 }
 
 #[tokio::test]
+async fn a_conversation_that_outlives_the_server_goes_on_to_its_end() {
+    let long = |settings: &mut Settings| {
+        settings.policy("night", &[Step { targets: &["Ana"], delay: 120, ..Step::default() }]);
+        settings.set("asterisk.ring_timeout", 5).set("call.repeat", 4);
+    };
+    story_mut(long, async |h| {
+        let id = h.raise("Disk full").await?;
+        h.phone(ANA).rings().await?.answers().await?.hears_something().await?;
+        h.server.kill().await?;
+        h.server.restart().await?;
+        h.phone(ANA).hears_line(&Line::NotAcknowledged).await?;
+        h.phone(ANA).is_hung_up().await?;
+        assert_eq!(h.record(&id).await?["status"], "completed");
+        h.says(&id, "resolve").await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn killed_while_the_phone_rings_the_call_is_adopted_and_nobody_is_called_twice() {
     story_mut(ana, async |h| {
         let id = h.raise("Disk full").await?;

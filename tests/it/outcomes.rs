@@ -121,6 +121,51 @@ async fn a_channel_that_never_came_about_uses_up_nothing() {
 }
 
 #[tokio::test]
+async fn an_outage_uses_up_no_cap_either() {
+    let capped = |settings: &mut Settings| {
+        over("Local/{number}@unknown-out/n")(settings);
+        settings.set("destinations.per_contact", 2);
+    };
+    story(capped, async |h| {
+        let id = h.raise("Disk full").await?;
+        h.told_times(&id, "round_not_counted", 4).await?;
+        assert_eq!(h.incident(&id).await?["state"], "escalating");
+        h.says(&id, "resolve").await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_waits_at_a_cap_is_in_nobodys_way() {
+    const DIA: &str = "+393332000001";
+    let capped = |settings: &mut Settings| {
+        settings.contact("Dia", &[DIA]).set("destinations.allow", vec!["+393331", "+393332"]);
+        settings.set("destinations.per_prefix", 1);
+        for name in ["Ana", "Ben", "Dia"] {
+            settings.policy(name, &[Step { targets: &[name], delay: 60, ..Step::default() }]);
+        }
+    };
+    story(capped, async |h| {
+        h.expects_error("a call waits");
+        let alert = |name: &str| json!({ "summary": "Disk full", "policy": name });
+        let first = h.post_alert(alert("Ana")).await?;
+        h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        h.is(&first, "acknowledged").await?;
+        let second = h.post_alert(alert("Ben")).await?;
+        let waits = h.told(&second, "call_waits").await?;
+        assert!(waits["text"].as_str().is_some_and(|text| text.contains("per_prefix")), "{waits}");
+        let third = h.post_alert(alert("Dia")).await?;
+        h.phone(DIA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        h.is(&third, "acknowledged").await?;
+        h.says(&second, "resolve").await?;
+        assert_eq!(h.record(&second).await?["status"], "canceled");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_trunk_dialled_without_the_dialplan_works_as_well() {
     let direct = |settings: &mut Settings| {
         ana_then_ben(settings);

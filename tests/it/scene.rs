@@ -168,7 +168,7 @@ impl Scene {
 
     /// The calls that wait and may be placed.
     pub async fn claimable(&self) -> Vec<Call> {
-        self.store.claimable_calls(1000).await.expect("the database answers")
+        self.store.claimable_calls(None, 1000).await.expect("the database answers")
     }
 
     /// The calls that wait, oldest first.

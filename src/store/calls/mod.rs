@@ -219,7 +219,8 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// How many calls were dialled since `since`: on this line, to this prefix, in all.
+    /// How many calls were dialled since `since`: on this line, to this prefix, in all. What no route took
+    /// cost nothing and rang nowhere: it does not count, or an outage would use up the caps.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -229,7 +230,10 @@ impl Store {
         line: &str,
         prefix: Option<&str>,
     ) -> Result<DialedCounts, Error> {
-        let recent = || call::Entity::find().filter(call::Column::DialedAt.gt(since));
+        let recent = || {
+            let dialed = call::Entity::find().filter(call::Column::DialedAt.gt(since));
+            dialed.filter(call::Column::FoundRoute.eq(true))
+        };
         let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let prefixed = match prefix {
             Some(prefix) => recent().filter(call::Column::Number.starts_with(prefix)).count(&self.read).await?,

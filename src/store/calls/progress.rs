@@ -172,6 +172,7 @@ async fn end_in(
     if !set_status(tx, id, update, &CallStatus::LIVE).await? {
         return Ok(false);
     }
+    let given_up = row.given_up || row.canceled_by.is_some();
     let call = read(row)?;
     let fact = Fact::CallEnded {
         to: call.to.clone(),
@@ -186,7 +187,10 @@ async fn end_in(
         failure: end.failure,
     };
     timeline::write(tx, vec![of_call(id, now, fact)]).await?;
-    if let Some((number, index)) = next {
+    // Whoever need not be called need not be called on another number either.
+    if let Some((number, index)) = next
+        && !given_up
+    {
         hand_on(tx, id, call.contact.map(|contact| (contact, call.to)), &number, index, now).await?;
     }
     Ok(true)

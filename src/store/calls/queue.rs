@@ -18,12 +18,16 @@ use crate::{
 
 impl Store {
     /// Calls that wait and may be placed: about something that still escalates, to somebody who is
-    /// not on the line already. Oldest first.
+    /// not on the line already. Oldest first, from behind `after` on.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn claimable_calls(&self, limit: u64) -> Result<Vec<Call>, Error> {
-        let rows = call::Entity::find()
+    pub async fn claimable_calls(&self, after: Option<CallId>, limit: u64) -> Result<Vec<Call>, Error> {
+        let mut query = call::Entity::find();
+        if let Some(after) = after {
+            query = query.filter(call::Column::Id.gt(after.0));
+        }
+        let rows = query
             .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
             .filter(line_is_free())
             .filter(still_needed())
