@@ -13,6 +13,7 @@ pub struct Model {
     pub step: i32,
     pub attempt: i32,
     pub said: String,
+    pub late: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

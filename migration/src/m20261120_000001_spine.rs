@@ -186,6 +186,8 @@ fn call_incident() -> TableCreateStatement {
         .col(integer("step"))
         .col(integer("attempt"))
         .col(string("said"))
+        // It joined when somebody was on the line already: no number of incidents that they heard counts it.
+        .col(boolean("late"))
         .primary_key(Index::create().col("call_id").col("incident_id"))
         .to_owned()
 }

@@ -132,7 +132,7 @@ pub(super) fn alerts(webhook: Webhook, policy: &PolicyChoice, source: &str, per:
 }
 
 /// A key of any length in at most 200 bytes: databases index no more.
-fn short(key: String) -> String {
+pub(super) fn short(key: String) -> String {
     use sha2::{Digest, Sha256};
     if key.len() <= 200 { key } else { format!("sha256:{}", hex::encode(Sha256::digest(key.as_bytes()))) }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     State, Tag,
-    alertmanager::{self, Status, Webhook},
+    alertmanager::{self, Status, Webhook, short},
     auth::Credential,
     body::Body,
     error::Problem,
@@ -120,7 +120,8 @@ impl Alerts {
         let content =
             Content { summary, details: text(alert.details), severity, labels, truncated: 0, members: vec![member] };
         // Without a key of its own an alert is like no other.
-        let dedup_key = alert.dedup_key.map_or_else(|| format!("alert/{}", IncidentId::generate()), text);
+        let dedup_key =
+            alert.dedup_key.map_or_else(|| format!("alert/{}", IncidentId::generate()), |key| short(text(key)));
         let outcome = self
             .0
             .engine

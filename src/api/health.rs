@@ -81,9 +81,9 @@ impl Health {
 
 impl Health {
     async fn database(&self) -> Part {
-        let answer = tokio::time::timeout(DATABASE, self.0.store.ping()).await;
+        let answer = tokio::time::timeout(DATABASE, self.0.store.ping(self.0.clock.now())).await;
         match answer {
-            Ok(Ok(())) => part("database", true, "answers"),
+            Ok(Ok(())) => part("database", true, "keeps what it is given"),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the database does not answer");
                 part("database", false, "does not answer")

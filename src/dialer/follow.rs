@@ -90,11 +90,24 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
         }
     };
     let end = match placed {
-        Ok(()) => Some(this.until_over(&mut steps).await),
+        Ok(()) => {
+            let reported = this.until_over(&mut steps).await;
+            this.look_again().await;
+            Some(match reported {
+                Reported::Yes => this.end(),
+                Reported::No => this.lost(),
+            })
+        }
         Err(NotPlaced::Never) => None,
         Err(NotPlaced::Refused(why)) => Some(route_failed(&why)),
     };
     this.finish(end).await;
+}
+
+/// Whether the PBX has told the end of a call.
+enum Reported {
+    Yes,
+    No,
 }
 
 enum NotPlaced {
@@ -152,11 +165,11 @@ impl Follow {
     }
 
     /// Turns what happens into rows until the call is over.
-    async fn until_over(&mut self, steps: &mut mpsc::Receiver<Step>) -> End {
+    async fn until_over(&mut self, steps: &mut mpsc::Receiver<Step>) -> Reported {
         loop {
             self.write_down().await;
             match self.progress.stage() {
-                Stage::Over => return self.end(),
+                Stage::Over => return Reported::Yes,
                 Stage::Closing => {
                     self.wrap_up.get_or_insert(Instant::now() + WRAP_UP);
                 }
@@ -165,27 +178,27 @@ impl Follow {
             let until = [self.wrap_up, self.vanished].into_iter().flatten().fold(self.deadline, Instant::min);
             tokio::select! {
                 step = steps.recv() => match step {
-                    Some(step) => if let Some(end) = self.step(step).await { return end; },
+                    Some(step) => self.step(step).await,
                     // The dialer is gone: the next one will find the row and reconcile it.
                     None => std::future::pending().await,
                 },
                 () = sleep_until(until) => {
                     if self.wrap_up.is_some_and(|at| at <= Instant::now()) {
-                        return self.end();
+                        return Reported::Yes;
                     }
                     if self.vanished.is_some_and(|at| at <= Instant::now()) {
                         tracing::warn!(call = %self.call.id, "the call ended while its manager connection was down");
-                        return self.lost();
+                        return Reported::No;
                     }
-                    if let Some(end) = self.overdue().await {
-                        return end;
+                    if self.is_given_up().await {
+                        return Reported::No;
                     }
                 }
             }
         }
     }
 
-    async fn step(&mut self, step: Step) -> Option<End> {
+    async fn step(&mut self, step: Step) {
         match step {
             Step::Event(message) => {
                 self.progress.observe(&message);
@@ -213,7 +226,20 @@ impl Follow {
             }
             Step::Reconciled(channels) => self.adopt(&channels),
         }
-        None
+    }
+
+    /// What the AGI session has written down meanwhile: it may know of an answer that no event told.
+    async fn look_again(&mut self) {
+        match self.shared.store.call(self.call.id).await {
+            Ok(Some(call)) => {
+                if call.answered_at.is_some() {
+                    self.progress.answered();
+                }
+                self.call = call;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(call = %self.call.id, %error, "a call cannot be read again"),
+        }
     }
 
     /// What the events say, as rows. Each is idempotent, and the AGI session may have been faster.
@@ -270,16 +296,16 @@ impl Follow {
     }
 
     /// The watchdog: asks for the hangup, and after that gives the call up.
-    async fn overdue(&mut self) -> Option<End> {
+    async fn is_given_up(&mut self) -> bool {
         if self.canceled.is_some() || self.hangup_sent {
             tracing::error!(call = %self.call.id, "the end of a call was never reported; giving it up");
-            return Some(self.lost());
+            return true;
         }
         tracing::error!(call = %self.call.id, "a call is overdue; hanging up");
         self.deadline = Instant::now() + OVERDUE;
         self.hang_up().await;
         self.hangup_sent = true;
-        None
+        false
     }
 
     fn end(&self) -> End {
@@ -315,7 +341,7 @@ impl Follow {
     /// The end of a call whose end nobody reported.
     fn lost(&self) -> End {
         let seen = self.progress.seen();
-        let answered = seen.answered || self.call.status == CallStatus::Answered;
+        let answered = seen.answered;
         End {
             status: if answered { CallStatus::Completed } else { CallStatus::Failed },
             disposition: if answered { "ANSWERED" } else { "FAILED" }.to_owned(),

@@ -29,6 +29,8 @@ use crate::{
 
 /// The longest pause between two looks at what is due.
 const POLL: Duration = Duration::from_secs(1);
+/// The shortest.
+const BREATH: Duration = Duration::from_millis(20);
 /// Due incidents taken up in one look, and how many of them at once.
 const BATCH: u64 = 1000;
 const AT_ONCE: usize = 64;
@@ -96,7 +98,7 @@ impl Engine {
                 None => self.open(&alert).await,
             };
             match attempt {
-                Err(store::Error::Conflict) => {}
+                Err(store::Error::Conflict) => lost_race().await,
                 other => return other,
             }
         }
@@ -147,7 +149,10 @@ impl Engine {
         let mut ear = self.bus.listen(Bell::Engine);
         while !shutdown.is_cancelled() {
             let pause = match self.tick().await {
-                Ok(next) => next.map_or(POLL, |at| (at - self.clock.now()).to_std().unwrap_or_default().min(POLL)),
+                Ok(next) => next.map_or(POLL, |at| {
+                    // What is overdue still could not be advanced: again soon, and not at once.
+                    (at - self.clock.now()).to_std().unwrap_or_default().clamp(BREATH, POLL)
+                }),
                 Err(error) => {
                     tracing::error!(%error, "the engine cannot look at what is due; trying again");
                     POLL
@@ -200,7 +205,7 @@ impl Engine {
                 _ => Calls::Placed,
             };
             match self.decide(incident, Event::Due { calls }, Vec::new(), None, None).await {
-                Err(store::Error::Conflict) => {}
+                Err(store::Error::Conflict) => lost_race().await,
                 other => return other.map(drop),
             }
         }
@@ -289,7 +294,7 @@ impl Engine {
                 return Ok(Applied::Unchanged(Box::new(incident)));
             };
             match self.decide(incident, event, facts, said, None).await {
-                Err(store::Error::Conflict) => {}
+                Err(store::Error::Conflict) => lost_race().await,
                 other => return other,
             }
         }
@@ -355,6 +360,11 @@ impl Engine {
         self.bus.ring(Bell::Engine);
         self.bus.ring(Bell::Calls);
     }
+}
+
+/// Somebody else was faster: a moment of random length, so that many do not meet again and again.
+async fn lost_race() {
+    tokio::time::sleep(Duration::from_millis(rand::random_range(1..15))).await;
 }
 
 /// What the timeline says of a step from one state to another, beside what was said and done.

@@ -8,7 +8,7 @@ use crate::{
     engine::Applied,
     escalation::{Actor, State, stage},
     script::{Action, Line},
-    speech::{Sound, Speech},
+    speech::{self, Sound, Speech},
     store::{Call, Entry, Fact, Incident, Said, Session, SessionIncident},
 };
 
@@ -39,6 +39,15 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     this.say(if unanswered { &Line::NotAcknowledged } else { &Line::Goodbye }).await?;
     this.channel.set_variable("RINGDOWN_DONE", "1").await?;
     Ok(this.channel.hangup().await?)
+}
+
+/// What takes longer is done without: whoever is on the line must not hear silence meanwhile.
+const SPEECH_IN_TIME: Duration = Duration::from_millis(1500);
+
+async fn in_time(
+    sound: impl Future<Output = std::result::Result<Sound, speech::Error>>,
+) -> std::result::Result<Sound, speech::Error> {
+    tokio::time::timeout(SPEECH_IN_TIME, sound).await.unwrap_or(Err(speech::Error::Late(SPEECH_IN_TIME)))
 }
 
 impl Conversation<'_> {
@@ -74,7 +83,7 @@ impl Conversation<'_> {
             return self.tell_taken(incident).await;
         }
         self.ivr.store.speaking(&self.call, incident.id, self.ivr.clock.now()).await?;
-        let sound = match self.ivr.alert_sound(self.language, incident, nth, of).await {
+        let mut sound = match in_time(self.ivr.alert_sound(self.language, incident, nth, of)).await {
             Ok(sound) => Some(sound),
             Err(error) => {
                 tracing::error!(call = %self.call.id, incident = %incident.id, %error, "an alert cannot be spoken");
@@ -91,6 +100,10 @@ impl Conversation<'_> {
             let digit = match pressed.take() {
                 Some(digit) => Some(digit),
                 None => {
+                    if sound.is_none() && spoken > 0 {
+                        // What was begun while the phone rang may be ready by now.
+                        sound = in_time(self.ivr.alert_sound(self.language, incident, nth, of)).await.ok();
+                    }
                     spoken += 1;
                     match self.speak_alert(sound.as_ref()).await? {
                         Some(digit) => Some(digit),
@@ -257,14 +270,13 @@ impl Conversation<'_> {
     }
 
     async fn say_with(&mut self, line: &Line<'_>, keys: Digits) -> Result<Option<Digit>> {
-        let sound = match self.ivr.sound(self.language, line).await {
-            Ok(sound) => Ok(sound),
+        let sound = match in_time(self.ivr.sound(self.language, line)).await {
+            Ok(sound) => sound,
             Err(error) => {
                 tracing::error!(call = %self.call.id, %error, "a line cannot be spoken");
-                self.ivr.speech.beeps()
+                self.ivr.speech.last_resort()
             }
         };
-        let Ok(sound) = sound else { return Ok(None) };
         match self.play(&sound, keys).await {
             // What cannot be played is missed, not fatal: the keys still work.
             Err(Interrupted::Channel(agi::Error::Unplayable { file })) => {

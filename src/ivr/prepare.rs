@@ -30,7 +30,7 @@ impl Ivr {
 
     /// Renders what is the same in every call. What fails is logged; calls go on without it.
     pub async fn prepare_standing(&self) {
-        if let Err(error) = self.speech.beeps() {
+        if let Err(error) = self.speech.make_beeps() {
             tracing::error!(%error, "the last stand-in cannot be kept");
         }
         for line in Script::standing_lines() {

@@ -136,15 +136,20 @@ impl Speech {
         self.keep(name, &pcm)
     }
 
-    /// Beeps, for when no engine speaks at all.
+    /// Makes the beeps for [`Speech::last_resort`].
     ///
     /// # Errors
     /// If they cannot be kept.
-    pub fn beeps(&self) -> Result<Sound, Error> {
-        let pcm = Pcm::beeps(self.rate);
-        self.keep("beeps", &pcm)?;
-        let file = self.on_pbx.join("beeps").to_string_lossy().into_owned();
-        Ok(Sound { file, parts: vec![pcm.milliseconds()], rate: self.rate })
+    pub fn make_beeps(&self) -> Result<(), Error> {
+        self.keep("beeps", &Pcm::beeps(self.rate))
+    }
+
+    /// Beeps, for when no engine speaks at all: our own, or without a sound directory Asterisk's.
+    #[must_use]
+    pub fn last_resort(&self) -> Sound {
+        let ours = self.cache.path("beeps").exists();
+        let file = if ours { self.on_pbx.join("beeps").to_string_lossy().into_owned() } else { "beep".to_owned() };
+        Sound { file, parts: Vec::new(), rate: self.rate }
     }
 
     /// How long so many samples of `sound` last, in milliseconds.
@@ -220,6 +225,9 @@ impl Speech {
     }
 
     fn keep(&self, name: &str, pcm: &Pcm) -> Result<(), Error> {
-        self.cache.put(name, &pcm.to_wav()?).map_err(|error| Error::Disk(error.to_string()))
+        self.cache.put(name, &pcm.to_wav()?).map_err(|error| {
+            self.works.store(false, Ordering::Relaxed);
+            Error::Disk(error.to_string())
+        })
     }
 }

@@ -15,9 +15,10 @@ mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
 use writer::Writer;
 
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
@@ -27,6 +28,8 @@ pub use policies::{NamedPolicy, SeedPolicy};
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
 pub use timeline::{Entry, Fact, TimelineEvent};
+
+use crate::id;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -82,14 +85,22 @@ impl Store {
         let write = connect(url, 1).await?;
         Migrator::up(&write, None).await?;
         let read = connect(url, READERS).await?;
-        Ok(Self { read, writer: Writer::start(write) })
+        let url = url.to_owned();
+        let anew = move || -> BoxFuture<'static, Result<DatabaseConnection, Error>> {
+            let url = url.clone();
+            Box::pin(async move { connect(&url, 1).await })
+        };
+        Ok(Self { read, writer: Writer::start(write, anew) })
     }
 
     /// A store that is nowhere: for what needs one and asks nothing of it.
     #[must_use]
     pub fn nowhere() -> Self {
         let disconnected = DatabaseConnection::default();
-        Self { read: disconnected.clone(), writer: Writer::start(disconnected) }
+        Self {
+            read: disconnected.clone(),
+            writer: Writer::start(disconnected, || Box::pin(async { Err(Error::stopped()) })),
+        }
     }
 
     /// Migrates the schema and returns how many migrations it took.
@@ -104,12 +115,20 @@ impl Store {
         Ok(pending)
     }
 
-    /// Whether it answers.
+    /// Whether it keeps what it is given: writes something, and reads it back the way others do.
     ///
     /// # Errors
     /// If it does not, within a few seconds.
-    pub async fn ping(&self) -> Result<(), Error> {
-        Ok(self.read.execute_unprepared("SELECT 1").await.map(|_| ())?)
+    pub async fn ping(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        // Somebody else may ask at the same moment; three times in a row is no chance.
+        for _ in 0..3 {
+            let token = id::token();
+            self.set_ping(&token, now).await?;
+            if self.last_ping().await?.as_deref() == Some(token.as_str()) {
+                return Ok(());
+            }
+        }
+        Err(Error::Unavailable("what is written cannot be read back".into()))
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, Error>

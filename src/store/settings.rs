@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Store};
 
 const KILL_SWITCH: &str = "kill_switch";
+const PING: &str = "ping";
 
 /// Whether calls are stopped, by whom, since when.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +36,23 @@ impl Store {
     /// # Errors
     /// If the database does not take it.
     pub async fn set_kill_switch(&self, switch: KillSwitch, now: DateTime<Utc>) -> Result<(), Error> {
+        self.set(KILL_SWITCH, serde_json::to_value(&switch)?, now).await
+    }
+
+    /// What was written by the last look at whether the database keeps anything.
+    pub(super) async fn last_ping(&self) -> Result<Option<String>, Error> {
+        let row = setting::Entity::find_by_id(PING).one(&self.read).await?;
+        Ok(row.map(|row| serde_json::from_value(row.value)).transpose()?)
+    }
+
+    pub(super) async fn set_ping(&self, token: &str, now: DateTime<Utc>) -> Result<(), Error> {
+        self.set(PING, token.into(), now).await
+    }
+
+    async fn set(&self, key: &'static str, value: serde_json::Value, now: DateTime<Utc>) -> Result<(), Error> {
         self.write(move |tx| {
             Box::pin(async move {
-                let row = setting::ActiveModel {
-                    key: Set(KILL_SWITCH.into()),
-                    value: Set(serde_json::to_value(&switch)?),
-                    updated_at: Set(now),
-                };
+                let row = setting::ActiveModel { key: Set(key.into()), value: Set(value), updated_at: Set(now) };
                 let update = OnConflict::column(setting::Column::Key)
                     .update_columns([setting::Column::Value, setting::Column::UpdatedAt])
                     .to_owned();

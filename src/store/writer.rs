@@ -11,7 +11,9 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
@@ -35,9 +37,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(database: DatabaseConnection) -> Self {
+    /// `connect` makes the connection anew after it was found broken.
+    pub(super) fn start<C>(database: DatabaseConnection, connect: C) -> Self
+    where
+        C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send + 'static,
+    {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(run(database, queue));
+        tokio::spawn(run(database, connect, queue));
         Self { jobs }
     }
 
@@ -67,16 +73,45 @@ impl Writer {
     }
 }
 
-async fn run(database: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
+async fn run<C>(database: DatabaseConnection, connect: C, mut queue: mpsc::Receiver<Job>)
+where
+    C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send,
+{
+    let mut database = Some(database);
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         metrics::histogram!("ringdown_store_writes_per_commit").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        commit(&database, batch.drain(..)).await;
+        let connection = match database.take() {
+            Some(connection) => Ok(connection),
+            None => connect().await,
+        };
+        match connection {
+            Ok(connection) => {
+                if commit(&connection, batch.drain(..)).await == Connection::Sound {
+                    database = Some(connection);
+                } else {
+                    // Closing may wait for what is stuck on it; nobody needs to wait for that.
+                    tracing::error!("the database connection is given up after an error; making a new one");
+                    tokio::spawn(connection.close());
+                }
+            }
+            Err(error) => refuse(batch.drain(..).map(|job| job.done), &error),
+        }
     }
 }
 
-/// Runs all jobs in one transaction; each that fails is undone by itself.
-async fn commit(database: &DatabaseConnection, jobs: impl Iterator<Item = Job>) {
+/// Whether a connection can be trusted with the next transaction. After an error in the machinery of
+/// transactions it cannot: SQLite undoes a whole transaction by itself when the disk is full, and
+/// whoever counts savepoints is out of step from then on, so that a "commit" would commit nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Sound,
+    Broken,
+}
+
+/// Runs all jobs in one transaction; each that fails is undone by itself. If one cannot be undone by
+/// itself, nobody is told that anything was done.
+async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Job>) -> Connection {
     let options = TransactionOptions {
         // The write lock is taken at once: a transaction that reads first and writes then could find
         // the database changed in between, which SQLite answers with an error.
@@ -85,33 +120,45 @@ async fn commit(database: &DatabaseConnection, jobs: impl Iterator<Item = Job>) 
     };
     let transaction = match database.begin_with_options(options).await {
         Ok(transaction) => transaction,
-        Err(error) => return refuse(jobs.map(|job| job.done), &Error::from(error)),
+        Err(error) => {
+            refuse(jobs.map(|job| job.done), &Error::from(error));
+            return Connection::Broken;
+        }
     };
     let mut waiting = Vec::new();
-    for Job { work, done } in jobs {
+    while let Some(Job { work, done }) = jobs.next() {
         match savepoint(&transaction, work).await {
-            Ok(()) => waiting.push(done),
+            Ok(Ok(())) => waiting.push(done),
             // Whoever asked may be gone; nobody else needs to know.
-            Err(error) => drop(done.send(Err(error))),
+            Ok(Err(error)) => drop(done.send(Err(error))),
+            Err(broken) => {
+                let error = Error::from(broken);
+                refuse(waiting.into_iter().chain([done]).chain(jobs.map(|job| job.done)), &error);
+                return Connection::Broken;
+            }
         }
     }
     match transaction.commit().await {
-        Ok(()) => waiting.into_iter().for_each(|done| drop(done.send(Ok(())))),
-        Err(error) => refuse(waiting.into_iter(), &Error::from(error)),
+        Ok(()) => {
+            waiting.into_iter().for_each(|done| drop(done.send(Ok(()))));
+            Connection::Sound
+        }
+        Err(error) => {
+            refuse(waiting.into_iter(), &Error::from(error));
+            Connection::Broken
+        }
     }
 }
 
-async fn savepoint(transaction: &DatabaseTransaction, work: Work) -> Result<(), Error> {
+/// Runs one job by itself. The outer error is the machinery's, the inner one the job's own.
+async fn savepoint(transaction: &DatabaseTransaction, work: Work) -> Result<Result<(), Error>, DbErr> {
     let savepoint = transaction.begin().await?;
     match AssertUnwindSafe(work(&savepoint)).catch_unwind().await {
-        Ok(Ok(())) => Ok(savepoint.commit().await?),
-        Ok(Err(error)) => {
-            savepoint.rollback().await?;
-            Err(error)
-        }
+        Ok(Ok(())) => savepoint.commit().await.map(Ok),
+        Ok(Err(error)) => savepoint.rollback().await.map(|()| Err(error)),
         Err(panic) => {
             savepoint.rollback().await?;
-            Err(Error::Unavailable(format!("a write panicked: {}", panic_text(panic.as_ref()))))
+            Ok(Err(Error::Unavailable(format!("a write panicked: {}", panic_text(panic.as_ref())))))
         }
     }
 }

@@ -194,7 +194,7 @@ impl Scene {
     /// What a dialer would do on a night when nobody wakes up: every call that may be placed rings for
     /// twenty seconds, then the contact's next number does.
     pub async fn nobody_answers(&self) {
-        loop {
+        for _ in 0..10 {
             let calls = self.claimable().await;
             if calls.is_empty() {
                 return;
@@ -213,6 +213,18 @@ impl Scene {
                 assert!(self.end(call, no_answer(), next).await);
             }
         }
+        panic!("nobody has so many numbers");
+    }
+
+    /// Nobody answers, deadline after deadline, until there is none left. Returns how many there were.
+    pub async fn nobody_wakes_up(&self) -> u32 {
+        for deadlines in 0..100 {
+            self.nobody_answers().await;
+            if !self.next_deadline().await {
+                return deadlines;
+            }
+        }
+        panic!("this night never ends");
     }
 
     /// Every call that may be placed fails for want of a route, as the dialer tells it.

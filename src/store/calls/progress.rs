@@ -2,8 +2,8 @@
 //! idempotent and never goes back: events come in any order, and from more than one source.
 
 use chrono::{DateTime, Utc};
-use entity::call;
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use entity::{call, call_incident};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     id::{CallId, IncidentId},
     phone::PhoneNumber,
-    store::{Error, Fact, Store, timeline},
+    store::{Error, Fact, Said, Store, timeline},
 };
 
 impl Store {
@@ -191,7 +191,15 @@ async fn end_in(
     if let Some((number, index)) = next
         && !given_up
     {
-        hand_on(tx, id, call.contact.map(|contact| (contact, call.to)), &number, index, now).await?;
+        let contact = call.contact.map(|contact| (contact, call.to));
+        hand_on(tx, id, contact, &number, index, now, Condition::all()).await?;
+    } else if call.answered_at.is_some() {
+        // What joined while somebody was on the line and was not spoken any more was not an attempt.
+        let unspoken = Condition::all()
+            .add(call_incident::Column::Late.eq(true))
+            .add(call_incident::Column::Said.eq(Said::Waiting.as_str()));
+        let contact = call.contact.map(|contact| (contact, call.to));
+        hand_on(tx, id, contact, &call.number, call.number_index, now, unspoken).await?;
     }
     Ok(true)
 }

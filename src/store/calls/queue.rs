@@ -132,17 +132,18 @@ pub(in crate::store) async fn queue(
         .await?;
     if let Some(live) = live {
         let ordinal = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(live.id)).count(tx).await?;
-        carry(tx, CallId(live.id), incident, new.at, i32::try_from(ordinal).unwrap_or(i32::MAX)).await?;
+        let late = live.status == CallStatus::Answered.as_str();
+        carry(tx, CallId(live.id), incident, new.at, i32::try_from(ordinal).unwrap_or(i32::MAX), late).await?;
         let entry =
             Entry { incident: Some(incident), call: Some(CallId(live.id)), at: now, fact: Fact::CallJoined { to } };
         return timeline::write(tx, vec![entry]).await;
     }
     let id = insert(tx, new.contact.clone(), &new.number, new.number_index, now).await?;
-    carry(tx, id, incident, new.at, 0).await?;
+    carry(tx, id, incident, new.at, 0, false).await?;
     timeline::write(tx, vec![of_call(id, now, queued(&to, &new.number, new.number_index))]).await
 }
 
-/// Queues a call to another number about what `from` carried and still escalates.
+/// Queues a call about `which` of what `from` carried and still escalates.
 pub(super) async fn hand_on(
     tx: &DatabaseTransaction,
     from: CallId,
@@ -150,9 +151,11 @@ pub(super) async fn hand_on(
     number: &PhoneNumber,
     index: u32,
     now: DateTime<Utc>,
+    which: Condition,
 ) -> Result<(), Error> {
     let carried = call_incident::Entity::find()
         .filter(call_incident::Column::CallId.eq(from.0))
+        .filter(which)
         .filter(call_incident::Column::IncidentId.in_subquery(escalating()))
         .order_by_asc(call_incident::Column::Ordinal)
         .all(tx)
@@ -164,7 +167,7 @@ pub(super) async fn hand_on(
     let id = insert(tx, contact, number, index, now).await?;
     for row in carried {
         let carried = read_carried(&row)?;
-        carry(tx, id, carried.incident, carried.at, row.ordinal).await?;
+        carry(tx, id, carried.incident, carried.at, row.ordinal, false).await?;
     }
     timeline::write(tx, vec![of_call(id, now, queued(&to, number, index))]).await
 }
@@ -214,6 +217,7 @@ async fn carry(
     incident: IncidentId,
     at: Position,
     ordinal: i32,
+    late: bool,
 ) -> Result<(), Error> {
     let row = call_incident::ActiveModel {
         call_id: Set(call.0),
@@ -224,6 +228,7 @@ async fn carry(
         step: Set(number(at.stage.step)),
         attempt: Set(number(at.attempt)),
         said: Set(Said::Waiting.as_str().into()),
+        late: Set(late),
     };
     call_incident::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())
