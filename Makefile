@@ -36,11 +36,11 @@ openapi:
 	$(CARGO) run --quiet --bin ringdown -- openapi > openapi/openapi.json
 
 install:
-	$(CARGO) build --release --locked --bin ringdown
+	test -x target/release/ringdown || $(CARGO) build --release --locked --bin ringdown
 	install -D -m 755 target/release/ringdown $(DESTDIR)$(PREFIX)/bin/ringdown
 	install -D -m 644 ringdown.example.toml $(DESTDIR)$(PREFIX)/share/doc/ringdown/ringdown.example.toml
 	install -d $(DESTDIR)$(PREFIX)/share/ringdown
-	cp -R asterisk/conf $(DESTDIR)$(PREFIX)/share/ringdown/asterisk
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ringdown/asterisk asterisk/conf/*.conf asterisk/conf/*.example
 	install -D -m 644 deploy/ringdown.service $(DESTDIR)/etc/systemd/system/ringdown.service
 	@echo 'next: /etc/ringdown/ringdown.toml, then: systemctl daemon-reload && systemctl enable --now ringdown'
 

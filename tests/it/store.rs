@@ -330,7 +330,11 @@ async fn a_second_incident_joins_the_call_that_is_under_way(database: Database) 
     scene.end(&call, no_answer(), None).await;
     let fifth = scene.raise(alert("water")).await;
     let next = only_pending(&scene).await;
-    assert_eq!(carried(&scene, &next).await, [fifth], "nothing joins a call that is over");
+    assert_eq!(
+        carried(&scene, &next).await,
+        [fourth, oldest, fifth],
+        "what joined while somebody listened, and was never spoken, gets a call of its own"
+    );
 }
 
 async fn an_incident_never_joins_its_own_call_and_nothing_joins_a_closed_one(database: Database) {

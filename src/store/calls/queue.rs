@@ -165,9 +165,9 @@ pub(super) async fn hand_on(
     }
     let to = contact.as_ref().map_or_else(|| number.as_str().to_owned(), |(_, name)| name.clone());
     let id = insert(tx, contact, number, index, now).await?;
-    for row in carried {
+    for (ordinal, row) in (0..).zip(carried) {
         let carried = read_carried(&row)?;
-        carry(tx, id, carried.incident, carried.at, row.ordinal, false).await?;
+        carry(tx, id, carried.incident, carried.at, ordinal, false).await?;
     }
     timeline::write(tx, vec![of_call(id, now, queued(&to, number, index))]).await
 }
