@@ -56,6 +56,42 @@ id! {
     PolicyId
 }
 id! {
+    /// A group of contacts.
+    GroupId
+}
+id! {
+    /// An on-call schedule.
+    ScheduleId
+}
+id! {
+    /// An override of a schedule.
+    OverrideId
+}
+id! {
+    /// A one-off window of duty, with a priority.
+    WindowId
+}
+id! {
+    /// A calendar: business hours and holidays.
+    CalendarId
+}
+id! {
+    /// A silence or a maintenance window.
+    SilenceId
+}
+id! {
+    /// A heartbeat: a dead man's switch.
+    HeartbeatId
+}
+id! {
+    /// A reminder: a scheduled call that repeats.
+    ReminderId
+}
+id! {
+    /// A secret address under which a calendar can be read.
+    FeedId
+}
+id! {
     /// One line of a timeline.
     EventId
 }

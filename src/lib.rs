@@ -32,8 +32,8 @@
 //!
 //! | row | modules | know nothing of |
 //! |---|---|---|
-//! | 0 | [`id`] [`clock`] [`phone`] | anything |
-//! | 1 | [`escalation`] [`route`] [`script`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
+//! | 0 | [`id`] [`clock`] [`phone`] [`wallclock`] | anything |
+//! | 1 | [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] | Asterisk, HTTP |
 //! | 4 | [`dialer`] [`ivr`] [`api`] | each other |
@@ -44,16 +44,22 @@ pub mod ami;
 pub mod api;
 pub mod app;
 pub mod bus;
+pub mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dialer;
 pub mod engine;
 pub mod escalation;
+pub mod exchange;
 pub mod id;
 pub mod ivr;
+pub mod oncall;
 pub mod phone;
+pub mod recurrence;
 pub mod route;
 pub mod script;
 pub mod speech;
 pub mod store;
+pub mod triage;
+pub mod wallclock;

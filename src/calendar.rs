@@ -1,0 +1,1 @@
+//! WHEN IT COUNTS: business hours and holidays. Pure.

@@ -1,0 +1,1 @@
+//! FILES IN AND OUT: CSV, iCalendar, vCard. Parses and writes; knows no database. Pure.

@@ -1,0 +1,1 @@
+//! WHO IS ON CALL: schedules of layers, overrides and windows. Pure.

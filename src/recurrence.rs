@@ -1,0 +1,1 @@
+//! WHAT COMES AGAIN: recurrence rules (RFC 5545), bounded. Pure.

@@ -1,0 +1,1 @@
+//! WHICH POLICY, OR NONE: matchers, routing rules, silences. Pure.
