@@ -22,7 +22,7 @@ use crate::{
     route::Capacity,
     script::Script,
     speech::{self, Keep, Speech},
-    store::{SeedContact, SeedPolicy, Store},
+    store::{ContactData, ContactNumber, PolicyData, Store},
 };
 
 /// Sounds are looked over so often for some that can go.
@@ -157,19 +157,26 @@ async fn seed(store: &Store, config: &Config, clock: &Clock) -> anyhow::Result<(
     let contacts = config
         .contacts
         .iter()
-        .map(|contact| SeedContact {
+        .map(|contact| ContactData {
             name: contact.name.clone(),
             language: contact.language.clone(),
             enabled: contact.enabled,
-            numbers: contact.numbers(&config.plan),
+            numbers: contact.numbers(&config.plan).into_iter().map(ContactNumber::from).collect(),
+            ..ContactData::default()
         })
         .collect();
-    let ids = store.seed_contacts(contacts, clock.now()).await?;
+    store.seed_contacts(contacts, clock.now()).await?;
+    let mut ids = HashMap::new();
+    for name in config.policies.iter().flat_map(|policy| &policy.steps).flat_map(|step| &step.targets) {
+        if let Some(id) = store.contacts_named(name).await?.first() {
+            ids.insert(name.clone(), *id);
+        }
+    }
     let policies = config.policies.iter().map(|policy| seed_policy(policy, config, &ids)).collect();
     Ok(store.seed_policies(policies, clock.now()).await?)
 }
 
-fn seed_policy(policy: &config::Policy, config: &Config, ids: &HashMap<String, ContactId>) -> SeedPolicy {
+fn seed_policy(policy: &config::Policy, config: &Config, ids: &HashMap<String, ContactId>) -> PolicyData {
     let seconds = |seconds: u32| chrono::TimeDelta::seconds(seconds.into());
     let target = |name: &String| match ids.get(name) {
         Some(id) => Some(Target::Contact(*id)),
@@ -180,10 +187,16 @@ fn seed_policy(policy: &config::Policy, config: &Config, ids: &HashMap<String, C
         attempts: step.attempts,
         attempt_delay: seconds(step.attempt_delay),
         delay: seconds(step.delay),
+        ..Step::default()
     });
-    SeedPolicy {
+    PolicyData {
         name: policy.name.clone(),
-        policy: Policy { repeat: policy.repeat, ack_timeout: policy.ack_timeout.map(seconds), steps: steps.collect() },
+        policy: Policy {
+            repeat: policy.repeat,
+            ack_timeout: policy.ack_timeout.map(seconds),
+            steps: steps.collect(),
+            ..Policy::default()
+        },
         is_default: policy.default,
     }
 }

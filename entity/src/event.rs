@@ -10,6 +10,7 @@ pub struct Model {
     pub at: DateTimeUtc,
     pub kind: String,
     pub data: Json,
+    pub schedule_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -23,6 +23,10 @@ pub struct Model {
     pub version: i64,
     pub raised_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
+    pub policy_id: Option<Uuid>,
+    pub policy_version: Option<i64>,
+    pub turn: i32,
+    pub hushable: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,12 +1,25 @@
 //! ringdown's tables, one file each, columns only. What they mean is said where they are made, in
 //! the `migration` package; what is done with them, in the server's `store` module.
 
+pub mod calendar;
 pub mod call;
 pub mod call_incident;
 pub mod contact;
+pub mod contact_group;
+pub mod contact_group_member;
 pub mod contact_number;
+pub mod contact_term;
 pub mod event;
+pub mod feed;
+pub mod heartbeat;
 pub mod incident;
 pub mod incident_member;
 pub mod policy;
+pub mod policy_version;
+pub mod reminder;
+pub mod schedule;
+pub mod schedule_override;
+pub mod schedule_window;
+pub mod seed;
 pub mod setting;
+pub mod silence;

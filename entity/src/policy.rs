@@ -9,6 +9,8 @@ pub struct Model {
     pub is_default: bool,
     pub document: Json,
     pub updated_at: DateTimeUtc,
+    pub version: i64,
+    pub turns: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -5,6 +5,7 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
 
 mod m20261120_000001_spine;
+mod m20261121_000001_people_and_time;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -12,6 +13,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261120_000001_spine::Migration)]
+        vec![Box::new(m20261120_000001_spine::Migration), Box::new(m20261121_000001_people_and_time::Migration)]
     }
 }

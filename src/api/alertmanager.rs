@@ -91,6 +91,8 @@ pub(super) fn alerts(webhook: Webhook, policy: &PolicyChoice, source: &str, per:
         source: source.to_owned(),
         content,
         all_over,
+        schedule: None,
+        id: None,
     };
     match per {
         Per::Alert => members

@@ -131,6 +131,8 @@ impl Alerts {
                 source: caller.0.name,
                 content,
                 all_over: alert.status == Status::Resolved,
+                schedule: None,
+                id: None,
             })
             .await?;
         Ok(match outcome {

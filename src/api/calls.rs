@@ -183,16 +183,19 @@ impl Calls {
             attempt_delay: TimeDelta::seconds(call.attempt_delay.into()),
             // After the last try there is nothing to wait for.
             delay: TimeDelta::seconds(1),
+            ..Step::default()
         };
         let raised = self
             .0
             .engine
             .raise(Alert {
                 dedup_key: format!("call/{}", IncidentId::generate()),
-                policy: PolicyChoice::Own(Policy { repeat: 0, ack_timeout: None, steps: vec![step] }),
+                policy: PolicyChoice::Own(Policy { steps: vec![step], ..Policy::default() }),
                 source: caller.0.name,
                 content: Content { summary, members: vec![member], ..Content::default() },
                 all_over: false,
+                schedule: None,
+                id: None,
             })
             .await?;
         let Raised::Opened(incident) = raised else {

@@ -37,12 +37,18 @@ pub enum Problem {
     /// It cannot be done to this any more.
     #[oai(status = 409, content_type = "application/problem+json")]
     Conflict(Json<ProblemDocument>),
+    /// It has been changed since it was read: read it again, and decide again.
+    #[oai(status = 412, content_type = "application/problem+json")]
+    Changed(Json<ProblemDocument>),
     /// The body is larger than `server.body_limit`.
     #[oai(status = 413, content_type = "application/problem+json")]
     TooLarge(Json<ProblemDocument>),
     /// A value is understood and cannot be used, such as a number that may not be called.
     #[oai(status = 422, content_type = "application/problem+json")]
     Unprocessable(Json<ProblemDocument>),
+    /// Say in `If-Match` which version is meant, so that nobody overwrites what somebody else has written.
+    #[oai(status = 428, content_type = "application/problem+json")]
+    VersionRequired(Json<ProblemDocument>),
     /// The database does not answer, or too much is going on. Nothing was stored: try again.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(Json<ProblemDocument>),
@@ -62,6 +68,29 @@ impl Problem {
     /// It cannot be done to this any more.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::Conflict(document(StatusCode::CONFLICT, "conflict", detail))
+    }
+
+    /// A value is understood and cannot be used.
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::Unprocessable(document(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", detail))
+    }
+
+    /// It cannot be deleted: something refers to it. `places` says what.
+    pub(super) fn in_use(what: &str, places: &[String]) -> Self {
+        let detail = format!("this {what} is used in {}: change that first", places.join("; "));
+        Self::Conflict(document(StatusCode::CONFLICT, "in-use", detail))
+    }
+
+    /// It has been changed since it was read.
+    pub(super) fn changed(version: i64) -> Self {
+        let detail = format!("it has been changed meanwhile and is at version {version} now: read it again");
+        Self::Changed(document(StatusCode::PRECONDITION_FAILED, "changed", detail))
+    }
+
+    /// It is not said which version is meant.
+    pub(super) fn version_required() -> Self {
+        let detail = "send the ETag that you have read as If-Match (or * to overwrite whatever is there)";
+        Self::VersionRequired(document(StatusCode::PRECONDITION_REQUIRED, "version-required", detail))
     }
 
     /// The credential is missing or wrong.

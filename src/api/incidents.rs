@@ -25,7 +25,7 @@ pub struct Incidents(pub State);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum IncidentState {
-    /// Open, and it pages nobody: there is no policy for it.
+    /// Open, and it pages nobody: there is no policy for it, or it is to stay quiet for a while.
     Held,
     /// Somebody is being called.
     Escalating,
@@ -35,6 +35,10 @@ enum IncidentState {
     Resolved,
     /// All rounds went unanswered.
     Exhausted,
+    /// Its time has not come.
+    Scheduled,
+    /// Its time was too long past when the server could have called.
+    Expired,
 }
 
 /// An incident.
@@ -225,6 +229,8 @@ fn state_name(state: IncidentState) -> &'static str {
         IncidentState::Acknowledged => "acknowledged",
         IncidentState::Resolved => "resolved",
         IncidentState::Exhausted => "exhausted",
+        IncidentState::Scheduled => "scheduled",
+        IncidentState::Expired => "expired",
     }
 }
 
@@ -237,6 +243,8 @@ impl From<store::Incident> for Incident {
             State::Acknowledged { by, .. } => (IncidentState::Acknowledged, Some(by.name().to_owned()), None),
             State::Resolved => (IncidentState::Resolved, None, None),
             State::Exhausted { .. } => (IncidentState::Exhausted, None, None),
+            State::Scheduled { .. } => (IncidentState::Scheduled, None, None),
+            State::Expired => (IncidentState::Expired, None, None),
         };
         let content = incident.content;
         Self {

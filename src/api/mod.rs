@@ -12,6 +12,7 @@ mod error;
 mod health;
 mod incidents;
 mod kill_switch;
+mod version;
 
 use std::{sync::Arc, time::Duration};
 

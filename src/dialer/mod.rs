@@ -423,8 +423,10 @@ impl Shared {
     /// The contact's next number after the one that was tried.
     async fn next_number(&self, call: &Call) -> Result<Option<(PhoneNumber, u32)>, store::Error> {
         let Some(id) = call.contact else { return Ok(None) };
-        let Some(contact) = self.store.contact(id).await?.filter(|contact| contact.enabled) else { return Ok(None) };
+        let Some(contact) = self.store.contact(id).await?.filter(|contact| contact.data.enabled) else {
+            return Ok(None);
+        };
         let index = call.number_index + 1;
-        Ok(contact.numbers.get(index as usize).map(|number| (number.clone(), index)))
+        Ok(contact.number(index).map(|number| (number.clone(), index)))
     }
 }

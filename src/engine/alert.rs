@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     escalation::Policy,
+    id::IncidentId,
     store::{Content, Fact, Member},
+    triage::{Labels, Subject},
 };
 
 /// An alert, or a group of alerts, as it came in.
@@ -20,6 +24,19 @@ pub struct Alert {
     pub content: Content,
     /// Everything about this key is over, members that are not mentioned included.
     pub all_over: bool,
+    /// When it is to page, if not at once.
+    pub schedule: Option<Times>,
+    /// The identifier its incident is to have, if that is known before.
+    pub id: Option<IncidentId>,
+}
+
+/// When something is to page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When.
+    pub due_at: DateTime<Utc>,
+    /// When it is too late for that.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Which policy pages for an alert.
@@ -65,6 +82,23 @@ pub fn rank(severity: &str) -> u8 {
         "warning" | "warn" | "minor" => 2,
         "critical" | "crit" | "fatal" | "emergency" | "page" | "disaster" | "p1" => 4,
         _ => 3,
+    }
+}
+
+/// What silences and routing rules look at: its labels, and those of its alerts that fire. The severity
+/// counts as a label where the sender gave none of that name.
+pub(super) fn subject(content: &Content) -> Subject {
+    let complete = |labels: &Labels, severity: &str| {
+        let mut labels = labels.clone();
+        if !severity.is_empty() {
+            labels.entry("severity".into()).or_insert_with(|| severity.to_owned());
+        }
+        labels
+    };
+    let firing = content.members.iter().filter(|member| member.firing);
+    Subject {
+        labels: complete(&content.labels, &content.severity),
+        members: firing.map(|member| complete(&member.labels, &member.severity)).collect(),
     }
 }
 
@@ -143,6 +177,8 @@ mod tests {
             source: "test".into(),
             content: content(members),
             all_over: false,
+            schedule: None,
+            id: None,
         }
     }
 

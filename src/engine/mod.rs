@@ -4,10 +4,12 @@
 //! if it still is at that version; whoever loses the race reads and decides again.
 
 mod alert;
+mod known;
+mod policy;
+mod quiet;
 
 use std::{
     array,
-    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -17,14 +19,14 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-pub use alert::{Alert, PolicyChoice, rank};
+pub use alert::{Alert, PolicyChoice, Times, rank};
 
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
-    escalation::{self, Actor, Calls, Command, Event, Note, Policy, Position, Recipient, Stage, State, Target},
-    id::{ContactId, IncidentId},
-    store::{self, Change, Contact, Entry, Fact, Incident, NewCall, NewIncident, Said, Store},
+    escalation::{self, Actor, Calls, Event, Position, Stage, State},
+    id::IncidentId,
+    store::{self, Fact, Incident, NewIncident, Said, Store},
 };
 
 /// The longest pause between two looks at what is due.
@@ -122,7 +124,10 @@ impl Engine {
     pub async fn escalate(&self, id: IncidentId, at: Option<Stage>, by: Actor) -> Result<Applied, store::Error> {
         let fact = Fact::Escalated { by: by.name().to_owned() };
         let said = by.call().map(|call| (call, Said::Escalated));
-        let event = |incident: &Incident| Event::Escalated { at: at.unwrap_or(escalation::stage(&incident.state)) };
+        let event = |incident: &Incident| Event::Escalated {
+            at: at.unwrap_or(escalation::stage(&incident.state)),
+            call: by.call(),
+        };
         self.apply(id, event, &fact, said).await
     }
 
@@ -133,7 +138,7 @@ impl Engine {
     pub async fn resolve(&self, id: IncidentId, by: Actor) -> Result<Applied, store::Error> {
         let fact = Fact::Resolved { by: by.name().to_owned() };
         let said = by.call().map(|call| (call, Said::Resolved));
-        self.apply(id, |_| Event::Resolved, &fact, said).await
+        self.apply(id, |_| Event::Resolved { by: by.clone() }, &fact, said).await
     }
 
     /// A call about it found no route. The next attempt need not wait for an answer to this one.
@@ -171,7 +176,9 @@ impl Engine {
     /// # Errors
     /// If the database does not answer. An incident that cannot be advanced is logged and holds up no other.
     pub async fn tick(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
-        let due = self.store.due_incidents(self.clock.now(), BATCH).await?;
+        let now = self.clock.now();
+        self.look_at_silences(now).await?;
+        let due = self.store.due_incidents(now, BATCH).await?;
         metrics::gauge!("ringdown_engine_due_incidents").set(u32::try_from(due.len()).unwrap_or(u32::MAX));
         futures_util::stream::iter(due)
             .for_each_concurrent(AT_ONCE, async |id| {
@@ -181,7 +188,8 @@ impl Engine {
             })
             .await;
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
-        self.store.next_due().await
+        let next = [self.store.next_due().await?, self.store.next_silence().await?];
+        Ok(next.into_iter().flatten().min())
     }
 
     /// When it last looked at what is due.
@@ -215,35 +223,42 @@ impl Engine {
     async fn open(&self, alert: &Alert) -> Result<Raised, store::Error> {
         let now = self.clock.now();
         let mut facts = Vec::new();
-        let (name, policy) = match &alert.policy {
-            PolicyChoice::Own(policy) => (None, Some(policy.clone())),
-            PolicyChoice::Default => self.default_policy().await?,
-            PolicyChoice::Named(named) => match self.store.policy(named).await? {
-                Some(found) => (Some(found.name), Some(found.policy)),
-                None => {
-                    tracing::warn!(policy = %named, "an alert names a policy that does not exist; the default one pages");
-                    facts.push(Fact::UnknownPolicy { named: named.clone() });
-                    self.default_policy().await?
-                }
-            },
-        };
-        let summary = alert.content.summary.clone();
+        // Somebody asked for a direct call: no silence is meant for it.
+        let hushable = !matches!(alert.policy, PolicyChoice::Own(_));
+        let subject = hushable.then(|| alert::subject(&alert.content));
+        let choice = self.choose(&alert.policy, subject.as_ref(), &mut facts).await?;
+        let mut content = alert.content.clone();
+        content.severity = choice.severity.unwrap_or(content.severity);
+        let summary = content.summary.clone();
+        let name = choice.named.as_ref().map(|named| named.name.clone());
         facts.insert(0, Fact::Raised { source: alert.source.clone(), summary, policy: name.clone() });
-        if policy.is_none() {
+        if choice.policy.is_none() {
             tracing::error!("an alert is held and pages nobody: there is no policy for it");
             metrics::counter!("ringdown_incidents_held_total").increment(1);
             facts.push(Fact::HeldNoPolicy);
         }
-        let directory = self.directory(policy.as_ref()).await?;
-        let (state, commands) = escalation::trigger(policy.as_ref(), |target| directory.on_call(target), now);
-        let id = IncidentId::generate();
-        let mut change = directory.carry_out(id, state, commands, facts, now);
-        change.content = Some(alert.content.clone());
+        let turn = choice.named.as_ref().map_or(0, |named| named.turns);
+        let begin = State::Scheduled { due_at: now, expires_at: now };
+        let whose = turn.rem_euclid(i64::from(i32::MAX)).try_into().unwrap_or(0);
+        let known = self.known(choice.policy.as_ref(), &begin, subject, whose, now).await?;
+        let (state, commands) = match alert.schedule {
+            Some(Times { due_at, expires_at }) => {
+                facts.push(Fact::Scheduled { at: due_at });
+                (State::Scheduled { due_at, expires_at }, Vec::new())
+            }
+            None => known.trigger(choice.policy.as_ref(), now),
+        };
+        let id = alert.id.unwrap_or_else(IncidentId::generate);
+        let mut change = known.carry_out(id, state, commands, facts, now);
+        change.content = Some(content);
         let new = NewIncident {
             id,
             dedup_key: alert.dedup_key.clone(),
             policy_name: name,
-            policy,
+            policy: choice.policy,
+            policy_id: choice.named.as_ref().map(|named| (named.id, named.version)),
+            turn,
+            hushable,
             source: alert.source.clone(),
         };
         self.store.raise(new, change).await?;
@@ -265,7 +280,8 @@ impl Engine {
             alert::Effect::Worsened => (Event::Worsened, Raised::Updated(id)),
             alert::Effect::Resolved => {
                 facts.push(Fact::Resolved { by: alert.source.clone() });
-                (Event::Resolved, Raised::Resolved(id))
+                let by = Actor::Source(alert.source.clone());
+                (Event::Resolved { by }, Raised::Resolved(id))
             }
         };
         self.decide(incident, event, facts, None, Some(merged.content)).await?;
@@ -313,16 +329,17 @@ impl Engine {
     ) -> Result<Applied, store::Error> {
         let now = self.clock.now();
         // What has no policy can be acknowledged and resolved, and escalates to nobody.
-        let policy = incident.policy.clone().unwrap_or(Policy { repeat: 0, ack_timeout: None, steps: Vec::new() });
-        let directory = self.directory(Some(&policy)).await?;
-        let on_call = |target: &Target| directory.on_call(target);
-        let (state, commands) = escalation::handle(&policy, on_call, incident.state.clone(), event.clone(), now);
+        let policy = self.current_policy(&incident).await?.unwrap_or_default();
+        let about = content.as_ref().unwrap_or(&incident.content);
+        let subject = incident.hushable.then(|| alert::subject(about));
+        let known = self.known(Some(&policy), &incident.state, subject, incident.turn, now).await?;
+        let (state, commands) = known.handle(&policy, incident.state.clone(), event.clone(), now);
         if state == incident.state && commands.is_empty() && content.is_none() {
             return Ok(Applied::Unchanged(Box::new(incident)));
         }
         let mut all = transition(&incident.state, &state, &event);
         all.splice(0..0, facts);
-        let mut change = directory.carry_out(incident.id, state.clone(), commands, all, now);
+        let mut change = known.carry_out(incident.id, state.clone(), commands, all, now);
         change.content.clone_from(&content);
         change.said = said;
         self.store.advance(incident.id, incident.version, change).await?;
@@ -336,24 +353,6 @@ impl Engine {
             ..incident
         };
         Ok(Applied::Changed(Box::new(after)))
-    }
-
-    async fn default_policy(&self) -> Result<(Option<String>, Option<Policy>), store::Error> {
-        Ok(self.store.default_policy().await?.map(|found| (found.name, found.policy)).unzip())
-    }
-
-    /// Everybody whom `policy` can call, as they are now.
-    async fn directory(&self, policy: Option<&Policy>) -> Result<Directory, store::Error> {
-        let mut contacts = HashMap::new();
-        for target in policy.iter().flat_map(|policy| &policy.steps).flat_map(|step| &step.targets) {
-            if let Target::Contact(id) = target
-                && !contacts.contains_key(id)
-                && let Some(contact) = self.store.contact(*id).await?
-            {
-                contacts.insert(*id, Arc::new(contact));
-            }
-        }
-        Ok(Directory { contacts })
     }
 
     fn ring(&self) {
@@ -383,86 +382,5 @@ fn transition(before: &State, after: &State, event: &Event) -> Vec<Fact> {
             Event::Repeated | Event::Worsened,
         ) => pages_again("it came again after nobody had taken it"),
         _ => Vec::new(),
-    }
-}
-
-/// The people a policy names.
-struct Directory {
-    contacts: HashMap<ContactId, Arc<Contact>>,
-}
-
-impl Directory {
-    /// Whom a target means now. A contact that is disabled or has no number is nobody.
-    fn on_call(&self, target: &Target) -> Vec<Recipient> {
-        match target {
-            Target::Number(number) => vec![Recipient::Number(number.clone())],
-            Target::Contact(id) => match self.contacts.get(id) {
-                Some(contact) if contact.enabled && !contact.numbers.is_empty() => vec![Recipient::Contact(*id)],
-                _ => Vec::new(),
-            },
-        }
-    }
-
-    /// What `commands` ask for, as rows.
-    fn carry_out(
-        &self,
-        incident: IncidentId,
-        state: State,
-        commands: Vec<Command>,
-        mut facts: Vec<Fact>,
-        now: DateTime<Utc>,
-    ) -> Change {
-        let mut calls = Vec::new();
-        let mut names = Vec::new();
-        let mut cancel_calls = false;
-        for command in commands {
-            match command {
-                Command::CancelCalls => cancel_calls = true,
-                Command::Note(note) => facts.push(note_fact(note)),
-                Command::Call { to, at } => {
-                    if let Some((call, name)) = self.new_call(to, at) {
-                        calls.push(call);
-                        names.push(name);
-                    }
-                }
-            }
-        }
-        if let Some(at) = calls.first().map(|call| call.at) {
-            facts.push(Fact::Attempt {
-                round: at.stage.round + 1,
-                step: at.stage.step + 1,
-                attempt: at.attempt,
-                to: names,
-            });
-        }
-        // Whatever led there: nobody is called any more, and that is the last line.
-        if matches!(state, State::Exhausted { .. }) {
-            facts.push(Fact::Exhausted);
-        }
-        let entries =
-            facts.into_iter().map(|fact| Entry { incident: Some(incident), call: None, at: now, fact }).collect();
-        Change { state, now, content: None, calls, cancel_calls, said: None, entries }
-    }
-
-    fn new_call(&self, to: Recipient, at: Position) -> Option<(NewCall, String)> {
-        match to {
-            Recipient::Number(number) => {
-                let name = number.as_str().to_owned();
-                Some((NewCall { contact: None, number, number_index: 0, at }, name))
-            }
-            Recipient::Contact(id) => {
-                let contact = self.contacts.get(&id)?;
-                let number = contact.numbers.first()?.clone();
-                let named = Some((id, contact.name.clone()));
-                Some((NewCall { contact: named, number, number_index: 0, at }, contact.name.clone()))
-            }
-        }
-    }
-}
-
-fn note_fact(note: Note) -> Fact {
-    match note {
-        Note::NobodyToCall { at } => Fact::NobodyToCall { round: at.round + 1, step: at.step + 1 },
-        Note::RoundNotCounted { round } => Fact::RoundNotCounted { round: round + 1 },
     }
 }

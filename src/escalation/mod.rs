@@ -1,4 +1,4 @@
-//! WHAT TO DO NEXT: a pure function of policy, state, event and instant.
+//! WHAT TO DO NEXT: a pure function of policy, state, event, the world as it is, and the instant.
 //!
 //! Nothing but this module decides who is called next. It knows no database, no telephone, no clock:
 //! [`handle`] takes what is known and gives back the new state and the commands that make it true.
@@ -8,228 +8,46 @@
 //!
 //! Time runs from the start of an attempt: the next one comes `attempt_delay` later, the next step
 //! `delay` after the start of the last attempt. A deadline waits while a call of the incident lives.
+//!
+//! A step outside its calendars is passed over. If that leaves nobody to call, the round waits for the
+//! first calendar to change. What is hushed (a silence, a maintenance window) pages nobody until it is
+//! over, and pages then.
 
 mod policy;
+mod state;
 #[cfg(test)]
 mod tests;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
 
-pub use policy::{Policy, Step, Target};
-
-use crate::{
-    id::{CallId, ContactId},
-    phone::PhoneNumber,
+pub use policy::{Method, OnExhausted, Policy, Step, Target};
+pub use state::{
+    Actor, Calls, Command, DETOUR, Event, Held, Hush, Note, OVERTIME, Opening, Phase, Position, Recipient, Stage, State,
 };
 
-/// How long a deadline that found a call alive is put off before it looks again.
-pub const OVERTIME: TimeDelta = TimeDelta::seconds(2);
-/// How soon the next attempt comes after one that found no route.
-pub const DETOUR: TimeDelta = TimeDelta::seconds(10);
+use crate::id::CalendarId;
 
-/// Where an incident stands. One at a time, with what belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum State {
-    /// Stored and open, but it pages nobody.
-    Held {
-        /// Why not.
-        reason: Held,
-    },
-    /// Somebody is being called.
-    Escalating {
-        /// The attempt that runs.
-        at: Position,
-        /// When it is over and the next thing happens.
-        due_at: DateTime<Utc>,
-    },
-    /// A person has taken it.
-    Acknowledged {
-        /// Who.
-        by: Actor,
-        /// How far it had come.
-        at: Stage,
-        /// When it pages again unless it is resolved by then.
-        until: Option<DateTime<Utc>>,
-    },
-    /// It is over.
-    Resolved,
-    /// All rounds went unanswered. Not the end: it still takes acknowledge, escalate, resolve.
-    Exhausted {
-        /// Where the policy ended.
-        at: Stage,
-    },
-}
-
-/// Why an incident pages nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Held {
-    /// The alert named no policy and there is no default one.
-    NoPolicy,
-}
-
-/// A step of a round of a run. A run is one pass through the whole policy; an incident that pages
-/// again begins a new one. All three count from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Stage {
-    /// Which run.
-    pub run: u32,
-    /// Which round of it.
-    pub round: u32,
-    /// Which step of the round.
-    pub step: u32,
-}
-
-/// One attempt of a step; attempts count from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Position {
-    /// The step.
-    pub stage: Stage,
-    /// Which try of it.
-    pub attempt: u32,
-}
-
-/// Who did something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// A contact, on a call.
-    Contact {
-        /// Who.
-        id: ContactId,
-        /// Their name, as it was.
-        name: String,
-        /// The call they were on.
-        call: CallId,
-    },
-    /// Whoever answered a bare number.
-    Number {
-        /// The number.
-        number: PhoneNumber,
-        /// The call they were on.
-        call: CallId,
-    },
-    /// Whoever holds this API key.
-    Key(String),
-    /// The system that sent the alert.
-    Source(String),
-}
-
-impl Actor {
-    /// The name to show and to say.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Contact { name, .. } | Self::Key(name) | Self::Source(name) => name,
-            Self::Number { number, .. } => number.as_str(),
-        }
-    }
-
-    /// The call they were on, if it was one.
-    #[must_use]
-    pub fn call(&self) -> Option<CallId> {
-        match self {
-            Self::Contact { call, .. } | Self::Number { call, .. } => Some(*call),
-            Self::Key(_) | Self::Source(_) => None,
-        }
-    }
-}
-
-/// What can happen to an incident.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Its deadline has come.
-    Due {
-        /// What became of the calls of the round that runs.
-        calls: Calls,
-    },
-    /// A person takes it.
-    Acknowledged {
-        /// Who.
-        by: Actor,
-    },
-    /// A person passes it on. Counts only if the incident still stands where it was said.
-    Escalated {
-        /// Where it stood when it was said.
-        at: Stage,
-    },
-    /// No call of this attempt found a route: waiting for it to be answered is pointless.
-    NoWayOut {
-        /// The attempt.
-        at: Position,
-    },
-    /// It is over.
-    Resolved,
-    /// The same alert came again: opens an exhausted incident anew.
-    Repeated,
-    /// It got worse (another alert of the group fires, the severity rose): an acknowledged one pages again.
-    Worsened,
-}
-
-/// What became of a round's calls so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calls {
-    /// One is still waiting, ringing or being spoken to.
-    Live,
-    /// All are over, and at least one of them reached a telephone network.
-    Placed,
-    /// All are over, and none found a route: an outage, which must not use up the policy.
-    NoWayOut,
-}
-
-/// Whom to call: what a target resolves to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recipient {
-    /// A contact, by their numbers in order.
-    Contact(ContactId),
-    /// A bare number.
-    Number(PhoneNumber),
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Call them, for this attempt.
-    Call {
-        /// Whom.
-        to: Recipient,
-        /// For which attempt.
-        at: Position,
-    },
-    /// Whoever is being called about it need not be any more.
-    CancelCalls,
-    /// Write this in the timeline.
-    Note(Note),
-}
-
-/// What the timeline tells beside the state itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A step had nobody to call and was passed over.
-    NobodyToCall {
-        /// Which.
-        at: Stage,
-    },
-    /// No call of the round found a route: the round is gone through again and not counted.
-    RoundNotCounted {
-        /// Which.
-        round: u32,
-    },
+/// The world as it is when something is decided.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Whom a target means now. Nobody, if they cannot be called.
+    pub on_call: &'a dyn Fn(&Target) -> Vec<Recipient>,
+    /// How a calendar stands now; `None` if there is none of this identifier: it restricts nothing.
+    pub calendar: &'a dyn Fn(CalendarId) -> Option<Opening>,
+    /// Whether the incident is to stay quiet for now.
+    pub hush: Option<Hush>,
+    /// Whether there is a way to send texts.
+    pub texts: bool,
+    /// Whose turn it is where people take turns: counts the incidents of the policy.
+    pub turn: u32,
 }
 
 /// A new incident: where it stands at first, and what to do.
 #[must_use]
-pub fn trigger(
-    policy: Option<&Policy>,
-    on_call: impl Fn(&Target) -> Vec<Recipient>,
-    now: DateTime<Utc>,
-) -> (State, Vec<Command>) {
+pub fn trigger(policy: Option<&Policy>, world: &World<'_>, now: DateTime<Utc>) -> (State, Vec<Command>) {
     match policy {
-        None => (State::Held { reason: Held::NoPolicy }, Vec::new()),
-        Some(policy) => begin(policy, on_call, 0, now),
+        None => (State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None }, Vec::new()),
+        Some(policy) => begin(policy, world, 0, now),
     }
 }
 
@@ -237,14 +55,19 @@ pub fn trigger(
 #[must_use]
 pub fn handle(
     policy: &Policy,
-    on_call: impl Fn(&Target) -> Vec<Recipient>,
+    world: &World<'_>,
     state: State,
     event: Event,
     now: DateTime<Utc>,
 ) -> (State, Vec<Command>) {
     match (state, event) {
-        (State::Resolved, _) => (State::Resolved, Vec::new()),
-        (_, Event::Resolved) => (State::Resolved, vec![Command::CancelCalls]),
+        (state @ (State::Resolved | State::Expired), _) => (state, Vec::new()),
+        (State::Acknowledged { by: had, .. }, Event::Resolved { by }) => {
+            let other = had.contact().filter(|had| by.contact() != Some(*had));
+            let tell = other.map(|to| Command::TellOver { to });
+            (State::Resolved, std::iter::once(Command::CancelCalls).chain(tell).collect())
+        }
+        (_, Event::Resolved { .. }) => (State::Resolved, vec![Command::CancelCalls]),
 
         // Who took it first has it.
         (state @ State::Acknowledged { .. }, Event::Acknowledged { .. }) => (state, Vec::new()),
@@ -253,52 +76,82 @@ pub fn handle(
             (State::Acknowledged { by, at: stage(&state), until }, vec![Command::CancelCalls])
         }
 
-        (State::Escalating { at, due_at }, Event::Due { .. }) if now < due_at => {
-            (State::Escalating { at, due_at }, Vec::new())
-        }
-        (State::Escalating { at, .. }, Event::Due { calls: Calls::Live }) => {
-            (State::Escalating { at, due_at: now + OVERTIME }, Vec::new())
-        }
-        (State::Escalating { at, .. }, Event::Due { calls }) => {
-            let attempts = policy.steps.get(at.stage.step as usize).map_or(0, |step| step.attempts);
-            if at.attempt < attempts {
-                run(policy, on_call, Position { attempt: at.attempt + 1, ..at }, calls, now)
-            } else {
-                run(policy, on_call, first_attempt(next(at.stage)), calls, now)
-            }
-        }
-        (State::Escalating { at, due_at }, Event::NoWayOut { at: lost }) if at == lost => {
-            (State::Escalating { at, due_at: due_at.min(now + DETOUR) }, Vec::new())
-        }
-        (State::Acknowledged { at, until: Some(until), .. }, Event::Due { .. }) if until <= now => {
-            begin(policy, on_call, at.run + 1, now)
+        (state, Event::Due { calls }) => match due_at(&state) {
+            Some(due) if due <= now => due_now(policy, world, state, calls, now),
+            _ => (state, Vec::new()),
+        },
+        (State::Escalating { at, due_at, phase }, Event::NoWayOut { at: lost }) if at == lost => {
+            (State::Escalating { at, due_at: due_at.min(now + DETOUR), phase }, Vec::new())
         }
 
-        (State::Escalating { at, .. }, Event::Escalated { at: said }) if at.stage == said => {
-            let (state, mut commands) = run(policy, on_call, first_attempt(next(at.stage)), Calls::Placed, now);
+        (State::Escalating { at, .. }, Event::Escalated { at: said, .. }) if at.stage == said => {
+            let (state, mut commands) = run(policy, world, first_attempt(next(at.stage)), Calls::Placed, now);
             commands.insert(0, Command::CancelCalls);
             (state, commands)
         }
         // Taken when the policy was behind it: no step comes after that, the next one is the first.
-        (State::Acknowledged { at, .. }, Event::Escalated { at: said }) if at == said && at.round > policy.repeat => {
-            begin(policy, on_call, at.run + 1, now)
+        (State::Acknowledged { at, .. }, Event::Escalated { at: said, call: None })
+            if at == said && at.round >= policy.rounds() =>
+        {
+            begin_all_the_same(policy, world, at.run + 1, now)
         }
-        (State::Acknowledged { at, .. }, Event::Escalated { at: said }) if at == said => {
-            run(policy, on_call, first_attempt(next(at)), Calls::Placed, now)
+        (State::Acknowledged { at, .. }, Event::Escalated { at: said, call: None }) if at == said => {
+            run(policy, world, first_attempt(next(at)), Calls::Placed, now)
         }
-        (State::Exhausted { at }, Event::Escalated { at: said }) if at == said => {
-            begin(policy, on_call, at.run + 1, now)
+        (State::Exhausted { at, .. }, Event::Escalated { at: said, .. }) if at == said => {
+            begin_all_the_same(policy, world, at.run + 1, now)
         }
-        // Being held counts as the run before the first, so that saying it twice counts once.
-        (State::Held { .. }, Event::Escalated { .. }) => begin(policy, on_call, 1, now),
+        // Somebody wants it to page, whatever holds it. Being held counts as a run of its own, so that
+        // saying it twice counts once.
+        (State::Held { at, .. }, Event::Escalated { .. }) => begin_all_the_same(policy, world, at.run + 1, now),
+        (State::Scheduled { .. }, Event::Escalated { .. }) => begin_all_the_same(policy, world, 1, now),
 
-        (State::Exhausted { at }, Event::Repeated | Event::Worsened)
-        | (State::Acknowledged { at, .. }, Event::Worsened) => begin(policy, on_call, at.run + 1, now),
+        (State::Exhausted { at, .. }, Event::Repeated | Event::Worsened)
+        | (State::Acknowledged { at, .. }, Event::Worsened) => begin(policy, world, at.run + 1, now),
+
+        (state @ (State::Escalating { .. } | State::Held { .. }), Event::HushChanged) => {
+            hush_changed(policy, world, state, now)
+        }
+        (State::Scheduled { .. }, Event::Rescheduled { due_at, expires_at }) => {
+            (State::Scheduled { due_at, expires_at }, vec![Command::Note(Note::Rescheduled { due_at })])
+        }
 
         (
             state,
-            Event::Due { .. } | Event::Escalated { .. } | Event::NoWayOut { .. } | Event::Repeated | Event::Worsened,
+            Event::Escalated { .. }
+            | Event::NoWayOut { .. }
+            | Event::Repeated
+            | Event::Worsened
+            | Event::HushChanged
+            | Event::Rescheduled { .. },
         ) => (state, Vec::new()),
+    }
+}
+
+/// The deadline has come, and is past.
+fn due_now(
+    policy: &Policy,
+    world: &World<'_>,
+    state: State,
+    calls: Calls,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    match state {
+        State::Escalating { at, phase, .. } if calls == Calls::Live => {
+            (State::Escalating { at, due_at: now + OVERTIME, phase }, Vec::new())
+        }
+        State::Escalating { at, phase: Phase::Texted, .. } => call_after_texts(policy, world, at, calls, now),
+        State::Escalating { at, .. } => after_attempt(policy, world, at, calls, now),
+        State::Acknowledged { at, .. } | State::Exhausted { at, .. } => begin(policy, world, at.run + 1, now),
+        State::Held { reason, at, .. } => match world.hush {
+            Some(hush) => (State::Held { reason: hush.reason, at, until: Some(hush.until) }, Vec::new()),
+            None => goes_on(policy, world, reason, at, now),
+        },
+        State::Scheduled { due_at, expires_at } if now > expires_at => {
+            (State::Expired, vec![Command::Note(Note::TooLate { due_at })])
+        }
+        State::Scheduled { .. } => begin(policy, world, 0, now),
+        state @ (State::Resolved | State::Expired) => (state, Vec::new()),
     }
 }
 
@@ -307,8 +160,8 @@ pub fn handle(
 pub fn stage(state: &State) -> Stage {
     match state {
         State::Escalating { at, .. } => at.stage,
-        State::Acknowledged { at, .. } | State::Exhausted { at } => *at,
-        State::Held { .. } | State::Resolved => Stage { run: 0, round: 0, step: 0 },
+        State::Acknowledged { at, .. } | State::Exhausted { at, .. } | State::Held { at, .. } => *at,
+        State::Scheduled { .. } | State::Resolved | State::Expired => Stage::default(),
     }
 }
 
@@ -316,20 +169,103 @@ pub fn stage(state: &State) -> Stage {
 #[must_use]
 pub fn due_at(state: &State) -> Option<DateTime<Utc>> {
     match state {
-        State::Escalating { due_at, .. } => Some(*due_at),
-        State::Acknowledged { until, .. } => *until,
-        State::Held { .. } | State::Resolved | State::Exhausted { .. } => None,
+        State::Escalating { due_at, .. } | State::Scheduled { due_at, .. } => Some(*due_at),
+        State::Acknowledged { until, .. } | State::Held { until, .. } | State::Exhausted { until, .. } => *until,
+        State::Resolved | State::Expired => None,
     }
 }
 
-fn begin(
+/// A run from its first step, unless it is to stay quiet.
+fn begin(policy: &Policy, world: &World<'_>, run_number: u32, now: DateTime<Utc>) -> (State, Vec<Command>) {
+    match world.hush {
+        Some(hush) => held(hush, run_number),
+        None => begin_all_the_same(policy, world, run_number, now),
+    }
+}
+
+fn begin_all_the_same(
     policy: &Policy,
-    on_call: impl Fn(&Target) -> Vec<Recipient>,
+    world: &World<'_>,
     run_number: u32,
     now: DateTime<Utc>,
 ) -> (State, Vec<Command>) {
     let first = Stage { run: run_number, round: 0, step: 0 };
-    run(policy, on_call, first_attempt(first), Calls::Placed, now)
+    run(policy, world, first_attempt(first), Calls::Placed, now)
+}
+
+fn held(hush: Hush, run: u32) -> (State, Vec<Command>) {
+    let at = Stage { run, round: 0, step: 0 };
+    let note = Note::Held { reason: hush.reason, until: hush.until };
+    (State::Held { reason: hush.reason, at, until: Some(hush.until) }, vec![Command::Note(note)])
+}
+
+/// A silence was made, changed or taken back: what escalates may have to stop, what was held may go on.
+fn hush_changed(policy: &Policy, world: &World<'_>, state: State, now: DateTime<Utc>) -> (State, Vec<Command>) {
+    match (state, world.hush) {
+        (State::Escalating { at, .. }, Some(hush)) => {
+            let (state, mut commands) = held(hush, at.stage.run + 1);
+            commands.insert(0, Command::CancelCalls);
+            (state, commands)
+        }
+        (State::Held { reason: Held::Silence | Held::Maintenance, at, until }, Some(hush)) => {
+            let same = until == Some(hush.until);
+            let note = Command::Note(Note::Held { reason: hush.reason, until: hush.until });
+            let state = State::Held { reason: hush.reason, at, until: Some(hush.until) };
+            (state, if same { Vec::new() } else { vec![note] })
+        }
+        (State::Held { reason: reason @ (Held::Silence | Held::Maintenance), at, .. }, None) => {
+            goes_on(policy, world, reason, at, now)
+        }
+        (state, _) => (state, Vec::new()),
+    }
+}
+
+/// What held it is over.
+fn goes_on(policy: &Policy, world: &World<'_>, reason: Held, at: Stage, now: DateTime<Utc>) -> (State, Vec<Command>) {
+    let (state, mut commands) = run(policy, world, first_attempt(at), Calls::Placed, now);
+    // The calendars may have changed in a way that opens no step: then nothing has been told yet.
+    if !matches!(state, State::Held { .. }) || reason != Held::OutsideCalendars {
+        commands.insert(0, Command::Note(Note::NoLongerHeld));
+    } else {
+        commands.clear();
+    }
+    (state, commands)
+}
+
+/// Nobody has taken it within an attempt.
+fn after_attempt(
+    policy: &Policy,
+    world: &World<'_>,
+    at: Position,
+    calls: Calls,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    let attempts = policy.steps_of(at.stage.round).get(at.stage.step as usize).map_or(0, |step| step.attempts);
+    if at.attempt < attempts {
+        run(policy, world, Position { attempt: at.attempt + 1, ..at }, calls, now)
+    } else {
+        run(policy, world, first_attempt(next(at.stage)), calls, now)
+    }
+}
+
+/// The texts of an attempt were not answered: now the calls of the same attempt.
+fn call_after_texts(
+    policy: &Policy,
+    world: &World<'_>,
+    at: Position,
+    calls: Calls,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    let step = policy.steps_of(at.stage.round).get(at.stage.step as usize);
+    let recipients = step.map(|step| recipients(step, world, at)).unwrap_or_default();
+    match step {
+        Some(step) if !recipients.is_empty() => {
+            let commands = recipients.into_iter().map(|to| Command::Call { to, at }).collect();
+            (State::Escalating { at, due_at: now + pause(step, at), phase: Phase::Reached }, commands)
+        }
+        // Nobody is on call any more, or the policy has been edited.
+        _ => after_attempt(policy, world, at, calls, now),
+    }
 }
 
 fn first_attempt(stage: Stage) -> Position {
@@ -340,53 +276,137 @@ fn next(stage: Stage) -> Stage {
     Stage { step: stage.step + 1, ..stage }
 }
 
+/// From the start of this attempt to what comes after it.
+fn pause(step: &Step, at: Position) -> chrono::TimeDelta {
+    if at.attempt < step.attempts { step.attempt_delay } else { step.delay }
+}
+
 /// Carries out the first attempt from `at` on that has somebody to call. `calls` is what became of
 /// the round so far: one that no call left is not counted when its end is reached.
 fn run(
     policy: &Policy,
-    on_call: impl Fn(&Target) -> Vec<Recipient>,
+    world: &World<'_>,
     mut at: Position,
-    calls: Calls,
+    mut calls: Calls,
     now: DateTime<Utc>,
 ) -> (State, Vec<Command>) {
     let mut commands = Vec::new();
     let mut passed_over = 0;
+    // When a step that was passed over for its calendars may count again, and the round it is in.
+    let mut opens: Option<(DateTime<Utc>, u32)> = None;
     loop {
-        let Some(step) = policy.steps.get(at.stage.step as usize) else {
-            let counted = calls != Calls::NoWayOut;
-            let round = at.stage.round + u32::from(counted);
-            let nobody_at_all = passed_over >= policy.steps.len();
-            if round > policy.repeat || nobody_at_all {
-                // Behind the last round, even if it ended before: no attempt ever stood there.
-                let end = Stage { round: policy.repeat.saturating_add(1), step: 0, ..at.stage };
-                return (State::Exhausted { at: end }, commands);
+        let steps = policy.steps_of(at.stage.round);
+        let Some(step) = steps.get(at.stage.step as usize) else {
+            let nobody_at_all = passed_over >= steps.len();
+            if let (true, Some((until, round))) = (nobody_at_all, opens) {
+                let at = Stage { round, step: 0, ..at.stage };
+                commands.push(Command::Note(Note::Held { reason: Held::OutsideCalendars, until }));
+                return (State::Held { reason: Held::OutsideCalendars, at, until: Some(until) }, commands);
             }
-            if !counted {
+            let counted = calls != Calls::NoWayOut;
+            let mut round = at.stage.round + u32::from(counted);
+            if nobody_at_all && round <= policy.repeat {
+                // Going through it again would find nobody either.
+                round = policy.repeat.saturating_add(1);
+            }
+            if round >= policy.rounds() || (nobody_at_all && at.stage.round > policy.repeat) {
+                return exhausted(policy, at.stage.run, commands, now);
+            }
+            if round > policy.repeat && at.stage.round <= policy.repeat {
+                commands.push(Command::Note(Note::LastResort));
+                calls = Calls::Placed;
+            } else if !counted {
                 commands.push(Command::Note(Note::RoundNotCounted { round }));
             }
+            passed_over = 0;
             at = first_attempt(Stage { round, step: 0, ..at.stage });
             continue;
         };
-        let recipients = recipients(step, &on_call);
-        if recipients.is_empty() {
+        if let Some(changes) = outside_calendars(step, world) {
+            commands.push(Command::Note(Note::OutsideCalendar { at: at.stage }));
+            if let Some(changes) = changes {
+                let first = opens.map_or(changes, |(earliest, _)| earliest.min(changes));
+                opens = Some((first, at.stage.round));
+            }
+        } else if step.method == Method::Sms && !world.texts {
+            commands.push(Command::Note(Note::NoWayToText { at: at.stage }));
+        } else {
+            let recipients = recipients(step, world, at);
+            if !recipients.is_empty() {
+                return attempt(step, world, recipients, at, commands, now);
+            }
             commands.push(Command::Note(Note::NobodyToCall { at: at.stage }));
-            passed_over += 1;
-            at = first_attempt(next(at.stage));
-            continue;
         }
-        let delay = if at.attempt < step.attempts { step.attempt_delay } else { step.delay };
-        commands.extend(recipients.into_iter().map(|to| Command::Call { to, at }));
-        return (State::Escalating { at, due_at: now + delay }, commands);
+        passed_over += 1;
+        at = first_attempt(next(at.stage));
     }
 }
 
-/// Everybody a step means, each once.
-fn recipients(step: &Step, on_call: impl Fn(&Target) -> Vec<Recipient>) -> Vec<Recipient> {
+/// Everything that an attempt sends out.
+fn attempt(
+    step: &Step,
+    world: &World<'_>,
+    recipients: Vec<Recipient>,
+    at: Position,
+    mut commands: Vec<Command>,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    let text = |to: &Recipient| Command::Text { to: to.clone(), at };
+    let call = |to: &Recipient| Command::Call { to: to.clone(), at };
+    let (mut due_at, mut phase) = (now + pause(step, at), Phase::Reached);
+    match &step.method {
+        // Without a way to send texts nobody should wait for an answer to one.
+        Method::SmsThenCall { wait } if world.texts => {
+            commands.extend(recipients.iter().map(text));
+            (due_at, phase) = (now + *wait, Phase::Texted);
+        }
+        Method::CallAndSms if world.texts => {
+            commands.extend(recipients.iter().map(text));
+            commands.extend(recipients.iter().map(call));
+        }
+        Method::Sms => commands.extend(recipients.iter().map(text)),
+        Method::Call | Method::SmsThenCall { .. } | Method::CallAndSms => commands.extend(recipients.iter().map(call)),
+    }
+    (State::Escalating { at, due_at, phase }, commands)
+}
+
+/// The policy is behind it.
+fn exhausted(policy: &Policy, run: u32, mut commands: Vec<Command>, now: DateTime<Utc>) -> (State, Vec<Command>) {
+    // Behind the last round, even if it ended before: no attempt ever stood there.
+    let at = Stage { run, round: policy.rounds(), step: 0 };
+    let until = match &policy.on_exhausted {
+        Some(OnExhausted::Repeat { every }) => Some(now + *every),
+        _ => None,
+    };
+    commands.extend(until.map(|at| Command::Note(Note::BeginsAgain { at })));
+    (State::Exhausted { at, until }, commands)
+}
+
+/// Whether a step is outside its calendars: then when that may change, if ever.
+fn outside_calendars(step: &Step, world: &World<'_>) -> Option<Option<DateTime<Utc>>> {
+    let opening = |id: &Option<CalendarId>| id.and_then(world.calendar);
+    let waits = opening(&step.only_during).filter(|calendar| !calendar.open);
+    let barred = opening(&step.not_during).filter(|calendar| calendar.open);
+    // While both bar it, it cannot count before the later of the two.
+    match (waits, barred) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(one.changes),
+        (Some(one), Some(other)) => Some(one.changes.zip(other.changes).map(|(one, other)| one.max(other))),
+    }
+}
+
+/// Everybody a step means, each once; where they take turns, the one whose turn it is.
+fn recipients(step: &Step, world: &World<'_>, at: Position) -> Vec<Recipient> {
     let mut all = Vec::new();
-    for recipient in step.targets.iter().flat_map(on_call) {
+    for recipient in step.targets.iter().flat_map(world.on_call) {
         if !all.contains(&recipient) {
             all.push(recipient);
         }
+    }
+    if step.round_robin && !all.is_empty() {
+        let tries = (at.stage.run + at.stage.round).wrapping_mul(step.attempts) + at.attempt - 1;
+        let nth = world.turn.wrapping_add(tries) as usize % all.len();
+        all = vec![all.swap_remove(nth)];
     }
     all
 }

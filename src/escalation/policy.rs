@@ -3,10 +3,13 @@
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::{id::ContactId, phone::PhoneNumber};
+use crate::{
+    id::{CalendarId, ContactId, GroupId, ScheduleId},
+    phone::PhoneNumber,
+};
 
 /// Whom to try, in which order, how often.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// How many more rounds after the first.
     #[serde(default)]
@@ -14,15 +17,38 @@ pub struct Policy {
     /// An acknowledged incident that is not resolved after this long pages again, in seconds.
     #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub ack_timeout: Option<TimeDelta>,
+    /// What is done when all rounds went unanswered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_exhausted: Option<OnExhausted>,
+    /// Whether open incidents go on by the policy as it is edited, not as it was when they were raised.
+    #[serde(default)]
+    pub follow_edits: bool,
     /// The steps of one round, in order.
     pub steps: Vec<Step>,
 }
 
-/// One step: everybody in it is called at once.
+/// What is done when all rounds went unanswered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// One more step, once.
+    LastResort(Step),
+    /// Everything again, after so many seconds, for ever.
+    Repeat {
+        /// From the end of one pass to the beginning of the next, in seconds.
+        #[serde(with = "seconds")]
+        every: TimeDelta,
+    },
+}
+
+/// One step: everybody in it is called at once, unless they take turns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Whom.
     pub targets: Vec<Target>,
+    /// By which means.
+    #[serde(default)]
+    pub method: Method,
     /// How many tries of this step, at least 1.
     pub attempts: u32,
     /// From the start of one try to the start of the next, in seconds.
@@ -31,6 +57,34 @@ pub struct Step {
     /// From the start of the last try to the next step, in seconds.
     #[serde(with = "seconds")]
     pub delay: TimeDelta,
+    /// It counts only while this calendar is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_during: Option<CalendarId>,
+    /// It does not count while this calendar is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_during: Option<CalendarId>,
+    /// One person at a time: each incident, and each try, begins with the one after the last.
+    #[serde(default)]
+    pub round_robin: bool,
+}
+
+/// By which means people are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A phone call.
+    #[default]
+    Call,
+    /// A text message.
+    Sms,
+    /// A text message, and a call if nobody has taken it after `wait` seconds.
+    SmsThenCall {
+        /// From the text to the call, in seconds.
+        #[serde(with = "seconds")]
+        wait: TimeDelta,
+    },
+    /// Both at once.
+    CallAndSms,
 }
 
 /// Whom a step names. Resolved to recipients when the step runs, not before.
@@ -39,8 +93,43 @@ pub struct Step {
 pub enum Target {
     /// A contact, by their numbers in order.
     Contact(ContactId),
+    /// Everybody in a group.
+    Group(GroupId),
+    /// Whoever is on call then.
+    Schedule(ScheduleId),
     /// A bare number.
     Number(PhoneNumber),
+}
+
+impl Policy {
+    /// How many rounds there are, the last resort included.
+    pub(super) fn rounds(&self) -> u32 {
+        let last_resort = matches!(self.on_exhausted, Some(OnExhausted::LastResort(_)));
+        self.repeat.saturating_add(1).saturating_add(last_resort.into())
+    }
+
+    /// The steps of a round.
+    pub(super) fn steps_of(&self, round: u32) -> &[Step] {
+        match &self.on_exhausted {
+            Some(OnExhausted::LastResort(step)) if round > self.repeat => std::slice::from_ref(step),
+            _ => &self.steps,
+        }
+    }
+
+    /// Whether people take turns in it anywhere.
+    #[must_use]
+    pub fn takes_turns(&self) -> bool {
+        self.all_steps().any(|step| step.round_robin)
+    }
+
+    /// Every step there is, the last resort included.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        let last_resort = match &self.on_exhausted {
+            Some(OnExhausted::LastResort(step)) => Some(step),
+            _ => None,
+        };
+        self.steps.iter().chain(last_resort)
+    }
 }
 
 /// Durations as whole seconds.

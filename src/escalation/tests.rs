@@ -17,6 +17,37 @@ fn evening() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).expect("a valid instant")
 }
 
+/// The world, with these people in it and nothing else of note.
+fn world<'a>(on_call: &'a dyn Fn(&Target) -> Vec<Recipient>) -> World<'a> {
+    World { on_call, calendar: &|_| None, hush: None, texts: false, turn: 0 }
+}
+
+fn trigger(
+    policy: Option<&Policy>,
+    on_call: impl Fn(&Target) -> Vec<Recipient>,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    super::trigger(policy, &world(&on_call), now)
+}
+
+fn handle(
+    policy: &Policy,
+    on_call: impl Fn(&Target) -> Vec<Recipient>,
+    state: State,
+    event: Event,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    super::handle(policy, &world(&on_call), state, event, now)
+}
+
+fn over() -> Event {
+    Event::Resolved { by: Actor::Source("a test".into()) }
+}
+
+fn escalated(at: Stage) -> Event {
+    Event::Escalated { at, call: None }
+}
+
 fn seconds(count: u32) -> TimeDelta {
     TimeDelta::seconds(count.into())
 }
@@ -65,11 +96,13 @@ fn policies() -> impl Strategy<Value = Policy> {
         attempts,
         attempt_delay: seconds(between),
         delay: seconds(after),
+        ..Step::default()
     });
     (0..=2u32, option::of(0..=900u32), vec(step, 0..=4)).prop_map(|(repeat, ack_timeout, steps)| Policy {
         repeat,
         ack_timeout: ack_timeout.map(seconds),
         steps,
+        ..Policy::default()
     })
 }
 
@@ -179,9 +212,9 @@ fn play(policy: &Policy, happenings: &[Happening], mut each: impl FnMut(&Turn)) 
         let event = match happening.what {
             What::Due(calls) => Event::Due { calls },
             What::Acknowledged(n) => Event::Acknowledged { by: by(n) },
-            What::Escalated(said) => Event::Escalated { at: place(said).stage },
+            What::Escalated(said) => escalated(place(said).stage),
             What::NoWayOut(said) => Event::NoWayOut { at: place(said) },
-            What::Resolved => Event::Resolved,
+            What::Resolved => over(),
             What::Repeated => Event::Repeated,
             What::Worsened => Event::Worsened,
         };

@@ -229,8 +229,8 @@ impl Conversation<'_> {
                 self.note(Some(incident), Fact::ToldTaken { to: self.call.to.clone(), by: by.clone() }).await?;
                 self.say(&Line::Taken { by: &by }).await?;
             }
-            State::Resolved => self.say(&Line::Over).await?,
-            State::Escalating { .. } | State::Exhausted { .. } | State::Held { .. } => {
+            State::Resolved | State::Expired => self.say(&Line::Over).await?,
+            State::Escalating { .. } | State::Exhausted { .. } | State::Held { .. } | State::Scheduled { .. } => {
                 self.say(&Line::Escalated).await?;
             }
         }

@@ -10,10 +10,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Entry, Error, NewCall, Page, Said, Store, calls, sessions, timeline};
+use super::{Entry, Error, NewCall, Page, Said, Store, calls, policies, sessions, timeline};
 use crate::{
     escalation::{self, Calls, Policy, State},
-    id::{CallId, IncidentId},
+    id::{CallId, IncidentId, PolicyId},
 };
 
 /// An incident as it stands.
@@ -27,6 +27,12 @@ pub struct Incident {
     pub policy_name: Option<String>,
     /// That policy, as it was when the incident was raised.
     pub policy: Option<Policy>,
+    /// The policy's identifier and which version of it that is; a direct call has a policy of its own.
+    pub policy_id: Option<(PolicyId, i64)>,
+    /// Whose turn it was where people take turns.
+    pub turn: u32,
+    /// Whether silences and maintenance windows hold it.
+    pub hushable: bool,
     /// Who sent it.
     pub source: String,
     /// What it is about.
@@ -86,6 +92,12 @@ pub struct NewIncident {
     pub policy_name: Option<String>,
     /// The policy.
     pub policy: Option<Policy>,
+    /// Its identifier and version.
+    pub policy_id: Option<(PolicyId, i64)>,
+    /// Whose turn it is where people take turns.
+    pub turn: i64,
+    /// Whether silences and maintenance windows hold it.
+    pub hushable: bool,
     /// Who sent it.
     pub source: String,
 }
@@ -131,7 +143,19 @@ pub(crate) fn state_name(state: &State) -> &'static str {
         State::Acknowledged { .. } => "acknowledged",
         State::Resolved => "resolved",
         State::Exhausted { .. } => "exhausted",
+        State::Scheduled { .. } => "scheduled",
+        State::Expired => "expired",
     }
+}
+
+/// Whether something can still come of it.
+fn is_open(state: &State) -> bool {
+    !matches!(state, State::Resolved | State::Expired)
+}
+
+/// A policy's counter as an incident keeps it: who takes turns goes round anyway.
+fn turn_number(turn: i64) -> i32 {
+    i32::try_from(turn % i64::from(i32::MAX)).unwrap_or(0)
 }
 
 impl Incident {
@@ -151,7 +175,11 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let content = change.content.clone().unwrap_or_default();
-                let open = !matches!(change.state, State::Resolved);
+                let open = is_open(&change.state);
+                let takes_turn = new.policy.as_ref().is_some_and(Policy::takes_turns);
+                if let (true, Some((policy, _))) = (takes_turn, new.policy_id) {
+                    policies::take_turn(tx, policy, new.turn).await?;
+                }
                 let row = incident::ActiveModel {
                     id: Set(new.id.0),
                     dedup_key: Set(new.dedup_key.clone()),
@@ -170,6 +198,10 @@ impl Store {
                     version: Set(1),
                     raised_at: Set(change.now),
                     updated_at: Set(change.now),
+                    policy_id: Set(new.policy_id.map(|(id, _)| id.0)),
+                    policy_version: Set(new.policy_id.map(|(_, version)| version)),
+                    turn: Set(turn_number(new.turn)),
+                    hushable: Set(new.hushable),
                 };
                 incident::Entity::insert(row).exec_without_returning(tx).await?;
                 write_members(tx, new.id, content.members, change.now).await?;
@@ -195,7 +227,7 @@ impl Store {
                     updated_at: Set(change.now),
                     ..Default::default()
                 };
-                if matches!(change.state, State::Resolved) {
+                if !is_open(&change.state) {
                     update.open_key = Set(None);
                 }
                 let mut members = Vec::new();
@@ -255,6 +287,22 @@ impl Store {
             .filter(incident::Column::DueAt.lte(now))
             .order_by_asc(incident::Column::DueAt)
             .limit(limit)
+            .into_tuple()
+            .all(&self.read)
+            .await?;
+        Ok(ids.into_iter().map(IncidentId).collect())
+    }
+
+    /// Open incidents that silences and maintenance windows can hold, or hold.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn hushable_incidents(&self) -> Result<Vec<IncidentId>, Error> {
+        let ids: Vec<Uuid> = incident::Entity::find()
+            .select_only()
+            .column(incident::Column::Id)
+            .filter(incident::Column::State.is_in(["escalating", "held"]))
+            .filter(incident::Column::Hushable.eq(true))
             .into_tuple()
             .all(&self.read)
             .await?;
@@ -394,6 +442,9 @@ pub(super) fn read(row: incident::Model, members: Vec<incident_member::Model>) -
         dedup_key: row.dedup_key,
         policy_name: row.policy_name,
         policy: row.policy.map(serde_json::from_value).transpose()?,
+        policy_id: row.policy_id.zip(row.policy_version).map(|(id, version)| (PolicyId(id), version)),
+        turn: row.turn.try_into().unwrap_or(0),
+        hushable: row.hushable,
         source: row.source,
         content: Content {
             summary: row.summary,

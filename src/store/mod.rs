@@ -4,12 +4,18 @@
 //! Nothing here decides: [`Store::advance`] makes true what the engine has decided, if the incident
 //! still is what the engine saw.
 
+mod calendars;
 mod calls;
 mod contacts;
+mod heartbeats;
 mod incidents;
 mod policies;
+mod routing;
+mod schedules;
+mod seeds;
 mod sessions;
 mod settings;
+mod silences;
 pub mod timeline;
 mod writer;
 
@@ -21,12 +27,16 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
 use writer::Writer;
 
+pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
-pub use contacts::{Contact, SeedContact};
+pub use contacts::{Contact, ContactData, ContactNumber};
+pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident};
-pub use policies::{NamedPolicy, SeedPolicy};
+pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
+pub use routing::RoutingRules;
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
+pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
 
 use crate::id;

@@ -95,7 +95,7 @@ impl Store {
     pub async fn session(&self, id: CallId) -> Result<Option<Session>, Error> {
         let Some(call) = self.call(id).await? else { return Ok(None) };
         let language = match call.contact {
-            Some(contact) => self.contact(contact).await?.map(|contact| contact.language),
+            Some(contact) => self.contact(contact).await?.map(|contact| contact.data.language),
             None => None,
         };
         let mut incidents = Vec::new();

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::setting;
-use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait, sea_query::OnConflict};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store};
@@ -50,16 +50,21 @@ impl Store {
     }
 
     async fn set(&self, key: &'static str, value: serde_json::Value, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let row = setting::ActiveModel { key: Set(key.into()), value: Set(value), updated_at: Set(now) };
-                let update = OnConflict::column(setting::Column::Key)
-                    .update_columns([setting::Column::Value, setting::Column::UpdatedAt])
-                    .to_owned();
-                setting::Entity::insert(row).on_conflict(update).exec_without_returning(tx).await?;
-                Ok(())
-            })
-        })
-        .await
+        self.write(move |tx| Box::pin(async move { put(tx, key, value, now).await })).await
     }
+}
+
+/// Writes a setting, as part of a larger change.
+pub(super) async fn put(
+    tx: &DatabaseTransaction,
+    key: &str,
+    value: serde_json::Value,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let row = setting::ActiveModel { key: Set(key.into()), value: Set(value), updated_at: Set(now) };
+    let update = OnConflict::column(setting::Column::Key)
+        .update_columns([setting::Column::Value, setting::Column::UpdatedAt])
+        .to_owned();
+    setting::Entity::insert(row).on_conflict(update).exec_without_returning(tx).await?;
+    Ok(())
 }

@@ -53,6 +53,30 @@ pub enum Fact {
     Attempt { round: u32, step: u32, attempt: u32, to: Vec<String> },
     /// A step had nobody to call.
     NobodyToCall { round: u32, step: u32 },
+    /// A routing rule chose the policy.
+    Routed { rule: String },
+    /// A step is outside its calendars.
+    OutsideCalendar { round: u32, step: u32 },
+    /// A step only texts, and there is no way to send texts.
+    NoWayToText { round: u32, step: u32 },
+    /// It pages nobody for the time being.
+    Held { why: String, until: DateTime<Utc> },
+    /// What held it is over.
+    NoLongerHeld,
+    /// Everybody was tried: the last resort is called.
+    LastResort,
+    /// The policy ended, and begins again.
+    BeginsAgain { at: DateTime<Utc> },
+    /// It is to page later.
+    Scheduled { at: DateTime<Utc> },
+    /// It is to page at another time.
+    Rescheduled { at: DateTime<Utc>, by: String },
+    /// Its time is too long past: nobody is called.
+    Expired { at: DateTime<Utc> },
+    /// A text was due and could not be sent.
+    TextNotSent { to: String, about: String, why: String },
+    /// Somebody came on duty, or went off.
+    OnDuty { schedule: String, people: Vec<String>, before: Vec<String> },
     /// No call of the round found a route: it is not counted.
     RoundNotCounted { round: u32 },
     /// It pages again, from the first step.
@@ -124,6 +148,24 @@ impl Fact {
                 format!("round {round}, step {step}, attempt {attempt}: calling {}", to.join(", "))
             }
             Self::NobodyToCall { round, step } => format!("round {round}, step {step}: nobody to call, passed over"),
+            Self::Routed { rule } => format!("routing rule {rule:?} chooses the policy"),
+            Self::OutsideCalendar { round, step } => {
+                format!("round {round}, step {step}: outside its calendar, passed over")
+            }
+            Self::NoWayToText { round, step } => {
+                format!("round {round}, step {step}: only texts, and there is no way to send texts; passed over")
+            }
+            Self::Held { why, until } => format!("held until {}: {why}", minute(*until)),
+            Self::NoLongerHeld => "no longer held".into(),
+            Self::LastResort => "everybody has been tried: the last resort is called".into(),
+            Self::BeginsAgain { at } => format!("it all begins again at {}", minute(*at)),
+            Self::Scheduled { at } => format!("scheduled for {}", minute(*at)),
+            Self::Rescheduled { at, by } => format!("{by} puts it off to {}", minute(*at)),
+            Self::Expired { at } => format!("expired: it was due at {}, too long ago to call anybody", minute(*at)),
+            Self::TextNotSent { to, about, why } => format!("{to} was not texted {about}: {why}"),
+            Self::OnDuty { schedule, people, before } => {
+                format!("on duty for {schedule}: {} (before: {})", names(people), names(before))
+            }
             Self::RoundNotCounted { round } => format!("round {round} found no way out; it is not counted"),
             Self::PagesAgain { why } => format!("pages again: {why}"),
             Self::Acknowledged { by } => format!("acknowledged by {by}"),
@@ -163,6 +205,15 @@ impl Fact {
         let kind = kind.and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
         Ok((kind, data))
     }
+}
+
+/// An instant as people read it.
+fn minute(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+fn names(people: &[String]) -> String {
+    if people.is_empty() { "nobody".into() } else { people.join(", ") }
 }
 
 /// A text's first line, at most 120 characters: enough to recognise it by.
@@ -238,6 +289,7 @@ pub(super) async fn write(tx: &DatabaseTransaction, entries: Vec<Entry>) -> Resu
             at: Set(at),
             kind: Set(kind),
             data: Set(data),
+            schedule_id: Set(None),
         });
     }
     // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.

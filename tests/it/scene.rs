@@ -9,7 +9,7 @@ use ringdown::{
     id::{ContactId, IncidentId},
     phone::PhoneNumber,
     store::{
-        Call, CallFilter, CallStatus, Content, End, Entry, Fact, Incident, Member, SeedContact, SeedPolicy, Store,
+        Call, CallFilter, CallStatus, ContactData, Content, End, Entry, Fact, Incident, Member, PolicyData, Store,
     },
 };
 
@@ -37,12 +37,13 @@ pub fn step(targets: &[Target], attempts: u32, between: i64, after: i64) -> Step
         attempts,
         attempt_delay: TimeDelta::seconds(between),
         delay: TimeDelta::seconds(after),
+        ..Step::default()
     }
 }
 
 /// One step, one attempt, five minutes.
 pub fn once(targets: &[Target]) -> Policy {
-    Policy { repeat: 0, ack_timeout: None, steps: vec![step(targets, 1, 60, 300)] }
+    Policy { steps: vec![step(targets, 1, 60, 300)], ..Policy::default() }
 }
 
 pub fn first_attempt() -> Position {
@@ -71,7 +72,15 @@ pub fn group(key: &str, members: Vec<Member>) -> Alert {
         members,
         ..Content::default()
     };
-    Alert { dedup_key: key.into(), policy: PolicyChoice::Default, source: "a test".into(), content, all_over: false }
+    Alert {
+        dedup_key: key.into(),
+        policy: PolicyChoice::Default,
+        source: "a test".into(),
+        content,
+        all_over: false,
+        schedule: None,
+        id: None,
+    }
 }
 
 /// A single alert.
@@ -127,14 +136,25 @@ impl Scene {
     }
 
     pub async fn change_contact(&self, name: &str, enabled: bool, numbers: &[&str]) -> ContactId {
-        let numbers = numbers.iter().map(|text| number(text)).collect();
-        let seed = SeedContact { name: name.into(), language: "en".into(), enabled, numbers };
-        self.store.seed_contacts(vec![seed], self.now()).await.expect("it is stored")[name]
+        let numbers = numbers.iter().map(|text| number(text).into()).collect();
+        let data = ContactData { name: name.into(), enabled, numbers, ..ContactData::default() };
+        match self.store.contacts_named(name).await.expect("an answer").first() {
+            None => self.store.create_contact(data, self.now()).await.expect("it is stored"),
+            Some(id) => {
+                let there = self.store.contact(*id).await.expect("an answer").expect("a contact");
+                self.store.update_contact(*id, there.version, data, self.now()).await.expect("it is stored");
+                *id
+            }
+        }
     }
 
     pub async fn policy(&self, name: &str, policy: Policy, is_default: bool) {
-        let seed = SeedPolicy { name: name.into(), policy, is_default };
-        self.store.seed_policies(vec![seed], self.now()).await.expect("it is stored");
+        let data = PolicyData { name: name.into(), policy, is_default };
+        let made = match self.store.policy(name).await.expect("an answer") {
+            None => self.store.create_policy(data, "a test", self.now()).await.map(drop),
+            Some(there) => self.store.update_policy(there.id, there.version, data, "a test", self.now()).await,
+        };
+        made.expect("it is stored");
     }
 
     /// Raises an alert that nothing is open for.
@@ -206,10 +226,11 @@ impl Scene {
             self.seconds_pass(20);
             for call in &calls {
                 let numbers = match call.contact {
-                    Some(id) => self.store.contact(id).await.expect("an answer").expect("a contact").numbers,
+                    Some(id) => self.store.contact(id).await.expect("an answer").expect("a contact").data.numbers,
                     None => Vec::new(),
                 };
-                let next = numbers.into_iter().zip(0..).nth(call.number_index as usize + 1);
+                let numbers = numbers.into_iter().map(|number| number.number);
+                let next = numbers.zip(0..).nth(call.number_index as usize + 1);
                 assert!(self.end(call, no_answer(), next).await);
             }
         }

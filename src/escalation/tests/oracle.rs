@@ -168,7 +168,7 @@ impl<'a> Ledger<'a> {
             | (Event::Acknowledged { .. }, Standing::Taken(_))
             | (Event::Repeated, Standing::Running | Standing::Taken(_))
             | (Event::Worsened, Standing::Running) => {}
-            (Event::Resolved, _) => {
+            (Event::Resolved { .. }, _) => {
                 self.standing = Standing::Over;
                 self.alarm = None;
                 self.said.push(Command::CancelCalls);
@@ -179,7 +179,7 @@ impl<'a> Ledger<'a> {
                 self.said.push(Command::CancelCalls);
             }
             (Event::Due { calls }, _) => self.due(*calls, present, now),
-            (Event::Escalated { at }, _) if *at == self.stage() => self.escalated(present, now),
+            (Event::Escalated { at, .. }, _) if *at == self.stage() => self.escalated(present, now),
             (Event::Escalated { .. }, _) => {}
             (Event::NoWayOut { at }, Standing::Running) if *at == self.position() => {
                 let soon = now + TimeDelta::seconds(10);

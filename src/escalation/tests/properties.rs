@@ -5,10 +5,10 @@ use super::*;
 /// Whether an event says anything to an incident that stands so.
 fn applies(state: &State, event: &Event, now: DateTime<Utc>) -> bool {
     match event {
-        Event::Resolved => !matches!(state, State::Resolved),
+        Event::Resolved { .. } => !matches!(state, State::Resolved),
         Event::Acknowledged { .. } => !matches!(state, State::Acknowledged { .. } | State::Resolved),
         Event::Due { .. } => due_at(state).is_some_and(|due| due <= now),
-        Event::Escalated { at } => !matches!(state, State::Resolved) && stage(state) == *at,
+        Event::Escalated { at, .. } => !matches!(state, State::Resolved) && stage(state) == *at,
         Event::NoWayOut { at } => matches!(state, State::Escalating { at: here, .. } if here == at),
         Event::Repeated => matches!(state, State::Exhausted { .. }),
         Event::Worsened => matches!(state, State::Exhausted { .. } | State::Acknowledged { .. }),
@@ -56,9 +56,9 @@ whatever_happens! {
         if acknowledged(&turn.before) && !turn.calls().is_empty() {
             let rule = match &turn.event {
                 Event::Due { .. } => policy.ack_timeout.is_some() && due_at(&turn.before).is_some_and(|due| due <= turn.now),
-                Event::Escalated { at } => *at == stage(&turn.before),
+                Event::Escalated { at, .. } => *at == stage(&turn.before),
                 Event::Worsened => true,
-                Event::Acknowledged { .. } | Event::NoWayOut { .. } | Event::Resolved | Event::Repeated => false,
+                Event::Acknowledged { .. } | Event::NoWayOut { .. } | Event::Resolved { .. } | Event::Repeated => false,
             };
             assert!(rule, "{turn:#?}");
         }
@@ -142,7 +142,7 @@ whatever_happens! {
         if matches!(turn.before, State::Exhausted { .. }) && applies(&turn.before, &turn.event, turn.now) {
             match turn.event {
                 Event::Acknowledged { .. } => assert!(acknowledged(&turn.after), "{turn:#?}"),
-                Event::Resolved => assert_eq!(turn.after, State::Resolved),
+                Event::Resolved { .. } => assert_eq!(turn.after, State::Resolved),
                 _ => {
                     assert_eq!(stage(&turn.after).run, stage(&turn.before).run + 1, "{turn:#?}");
                     assert_eq!(matches!(turn.after, State::Escalating { .. }), anybody(&policy, turn.present), "{turn:#?}");
@@ -153,7 +153,7 @@ whatever_happens! {
 
     /// Whoever passes it on when the policy is behind them wakes somebody, if there is anybody.
     fn what_was_taken_after_the_end_and_is_passed_on_pages_again(policy, turn) {
-        let Event::Escalated { at } = turn.event else { return };
+        let Event::Escalated { at, .. } = turn.event else { return };
         if acknowledged(&turn.before) && at == stage(&turn.before) && at.round > policy.repeat {
             assert_eq!(!turn.calls().is_empty(), anybody(&policy, turn.present), "{turn:#?}");
         }

@@ -51,7 +51,7 @@ fn at(run: u32, round: u32, step: u32) -> Stage {
 }
 
 fn passed_on(run: u32, round: u32, step: u32) -> Event {
-    Event::Escalated { at: at(run, round, step) }
+    escalated(at(run, round, step))
 }
 
 fn no_route(run: u32, round: u32, step: u32, attempt: u32) -> Event {
@@ -136,13 +136,13 @@ fn ben_takes_it_and_it_is_his_until_it_is_over() {
             (202, EVERYBODY, Event::Repeated, "person 3 has it at 0.0.1 until 3800"),
             (203, EVERYBODY, no_route(0, 0, 1, 1), "person 3 has it at 0.0.1 until 3800"),
             (3799, EVERYBODY, due(), "person 3 has it at 0.0.1 until 3800"),
-            (3799, EVERYBODY, Event::Resolved, "end the calls, resolved"),
+            (3799, EVERYBODY, over(), "end the calls, resolved"),
             (3800, EVERYBODY, due(), "resolved"),
             (3801, EVERYBODY, takes_it(EVA), "resolved"),
             (3802, EVERYBODY, passed_on(0, 0, 0), "resolved"),
             (3803, EVERYBODY, Event::Worsened, "resolved"),
             (3804, EVERYBODY, Event::Repeated, "resolved"),
-            (3805, EVERYBODY, Event::Resolved, "resolved"),
+            (3805, EVERYBODY, over(), "resolved"),
         ],
     );
 }
@@ -254,7 +254,7 @@ fn what_is_exhausted_can_be_resolved() {
     told(
         &one_call(),
         "call Ann for 0.0.0#1, 0.0.0#1 until 300",
-        &[(300, EVERYBODY, due(), "exhausted at 0.1.0"), (400, EVERYBODY, Event::Resolved, "end the calls, resolved")],
+        &[(300, EVERYBODY, due(), "exhausted at 0.1.0"), (400, EVERYBODY, over(), "end the calls, resolved")],
     );
 }
 
@@ -394,14 +394,14 @@ fn what_is_held_pages_nobody_until_somebody_passes_it_on() {
         assert_eq!(now(nothing), "held");
     }
     assert_eq!(now(takes_it(BEN)), "end the calls, person 3 has it at 0.0.0 until 3600");
-    assert_eq!(now(Event::Resolved), "end the calls, resolved");
+    assert_eq!(now(over()), "end the calls, resolved");
     assert_eq!(now(passed_on(0, 0, 0)), "call Ann for 1.0.0#1, 1.0.0#1 until 60");
 }
 
 #[test]
 fn a_doubled_escalation_of_what_is_held_counts_once_too() {
     let held = State::Held { reason: Held::NoPolicy };
-    let said = Event::Escalated { at: stage(&held) };
+    let said = escalated(stage(&held));
     let (once, _) = handle(&usual(), on_duty(EVERYBODY), held, said.clone(), evening());
     let (twice, commands) = handle(&usual(), on_duty(EVERYBODY), once.clone(), said, evening());
     assert_eq!((twice, commands), (once, Vec::new()));

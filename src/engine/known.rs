@@ -1,0 +1,268 @@
+//! What is known of the world when something is decided, and what becomes of the decision.
+//!
+//! It is read before, whole: [`escalation`] asks it and never the database. It answers for any instant
+//! of the span it was read for, so that a simulation asks the very same.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use super::Engine;
+use crate::{
+    calendar::Calendar,
+    escalation::{
+        self, Command, Event, Held, Hush, Note, Opening, Policy, Position, Recipient, State, Step, Target, World,
+    },
+    id::{CalendarId, ContactId, GroupId, IncidentId, ScheduleId},
+    oncall::{self, Duty},
+    store::{self, Change, Contact, Entry, Fact, NewCall},
+    triage::{self, Quiet, QuietKind, Subject},
+};
+
+/// The people and calendars a policy names, and what is to stay quiet.
+pub(super) struct Known {
+    pub(super) contacts: HashMap<ContactId, Arc<Contact>>,
+    groups: HashMap<GroupId, Vec<ContactId>>,
+    duties: HashMap<ScheduleId, Duty>,
+    calendars: HashMap<CalendarId, Calendar>,
+    quiets: Vec<Quiet>,
+    /// What silences look at; nothing, if they are not meant for it.
+    subject: Option<Subject>,
+    turn: u32,
+}
+
+/// There is no way to send texts.
+const NO_TEXTS: &str = "there is no way to send texts";
+
+impl Engine {
+    /// Everything that a decision by `policy` may ask, for the instants from `from` until `until`.
+    pub(super) async fn known_for(
+        &self,
+        policy: Option<&Policy>,
+        state: &State,
+        subject: Option<Subject>,
+        turn: u32,
+        (from, until): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<Known, store::Error> {
+        let steps: Vec<&Step> = policy.iter().flat_map(|policy| policy.all_steps()).collect();
+        let targets: Vec<&Target> = steps.iter().flat_map(|step| &step.targets).collect();
+        let calendars: Vec<CalendarId> =
+            steps.iter().flat_map(|step| [step.only_during, step.not_during]).flatten().collect();
+        let mut known = Known {
+            contacts: HashMap::new(),
+            groups: HashMap::new(),
+            duties: HashMap::new(),
+            calendars: HashMap::new(),
+            quiets: Vec::new(),
+            subject,
+            turn,
+        };
+        // Whoever has taken it may want to know that it is over.
+        let mut people: Vec<ContactId> = match state {
+            State::Acknowledged { by, .. } => by.contact().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        for target in targets {
+            match target {
+                Target::Contact(id) => people.push(*id),
+                Target::Group(id) if !known.groups.contains_key(id) => {
+                    let members = self.store.group_members(*id).await?;
+                    people.extend(&members);
+                    known.groups.insert(*id, members);
+                }
+                Target::Schedule(id) if !known.duties.contains_key(id) => {
+                    if let Some(duty) = self.store.duty(*id, from, until).await? {
+                        people.extend(everybody(&duty));
+                        known.duties.insert(*id, duty);
+                    }
+                }
+                Target::Group(_) | Target::Schedule(_) | Target::Number(_) => {}
+            }
+        }
+        people.sort_unstable();
+        people.dedup();
+        for contact in self.store.contacts_by_id(&people).await? {
+            known.contacts.insert(contact.id, Arc::new(contact));
+        }
+        for id in calendars {
+            if let Some(calendar) = self.store.calendar(id).await? {
+                known.calendars.insert(id, calendar.data);
+            }
+        }
+        if known.subject.is_some() {
+            known.quiets = self.quiets(from, until).await?;
+        }
+        Ok(known)
+    }
+
+    /// Everything that a decision by `policy` may ask now.
+    pub(super) async fn known(
+        &self,
+        policy: Option<&Policy>,
+        state: &State,
+        subject: Option<Subject>,
+        turn: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Known, store::Error> {
+        self.known_for(policy, state, subject, turn, (now, now)).await
+    }
+}
+
+impl Known {
+    /// As [`escalation::trigger`].
+    pub(super) fn trigger(&self, policy: Option<&Policy>, now: DateTime<Utc>) -> (State, Vec<Command>) {
+        self.at(now, |world| escalation::trigger(policy, world, now))
+    }
+
+    /// As [`escalation::handle`].
+    pub(super) fn handle(
+        &self,
+        policy: &Policy,
+        state: State,
+        event: Event,
+        now: DateTime<Utc>,
+    ) -> (State, Vec<Command>) {
+        self.at(now, |world| escalation::handle(policy, world, state, event, now))
+    }
+
+    fn at<T>(&self, now: DateTime<Utc>, decide: impl FnOnce(&World<'_>) -> T) -> T {
+        decide(&World {
+            on_call: &|target| self.on_call(target, now),
+            calendar: &|id| self.opening(id, now),
+            hush: self.hush(now),
+            texts: false,
+            turn: self.turn,
+        })
+    }
+
+    /// Whom a target means. A contact that is disabled or has no number is nobody.
+    fn on_call(&self, target: &Target, now: DateTime<Utc>) -> Vec<Recipient> {
+        let people = match target {
+            Target::Number(number) => return vec![Recipient::Number(number.clone())],
+            Target::Contact(id) => vec![*id],
+            Target::Group(id) => self.groups.get(id).cloned().unwrap_or_default(),
+            Target::Schedule(id) => self.duties.get(id).map(|duty| oncall::on_call(duty, now)).unwrap_or_default(),
+        };
+        let can_be_called = |id: &ContactId| self.contacts.get(id).is_some_and(|contact| contact.can_be_called());
+        people.into_iter().filter(can_be_called).map(Recipient::Contact).collect()
+    }
+
+    fn opening(&self, id: CalendarId, now: DateTime<Utc>) -> Option<Opening> {
+        let calendar = self.calendars.get(&id)?;
+        let open = calendar.is_open(now);
+        let changes = if open { calendar.closes(now) } else { calendar.opens(now) };
+        Some(Opening { open, changes })
+    }
+
+    fn hush(&self, now: DateTime<Utc>) -> Option<Hush> {
+        let (_, kind, until) = triage::quiet_until(&self.quiets, self.subject.as_ref()?, now)?;
+        let reason = match kind {
+            QuietKind::Silence => Held::Silence,
+            QuietKind::Maintenance => Held::Maintenance,
+        };
+        Some(Hush { reason, until })
+    }
+
+    /// What `commands` ask for, as rows.
+    pub(super) fn carry_out(
+        &self,
+        incident: IncidentId,
+        state: State,
+        commands: Vec<Command>,
+        mut facts: Vec<Fact>,
+        now: DateTime<Utc>,
+    ) -> Change {
+        let mut calls = Vec::new();
+        let mut names = Vec::new();
+        let mut cancel_calls = false;
+        for command in commands {
+            match command {
+                Command::CancelCalls => cancel_calls = true,
+                Command::Note(note) => facts.push(note_fact(note)),
+                Command::Call { to, at } => {
+                    if let Some((call, name)) = self.new_call(to, at) {
+                        calls.push(call);
+                        names.push(name);
+                    }
+                }
+                Command::Text { to, .. } => facts.extend(self.not_texted(&to, "the alert")),
+                Command::TellOver { to } => {
+                    let wants = self.contacts.get(&to).is_some_and(|contact| contact.data.tell_when_over);
+                    if wants {
+                        facts.extend(self.not_texted(&Recipient::Contact(to), "that it is over"));
+                    }
+                }
+            }
+        }
+        if let Some(at) = calls.first().map(|call| call.at) {
+            facts.push(Fact::Attempt {
+                round: at.stage.round + 1,
+                step: at.stage.step + 1,
+                attempt: at.attempt,
+                to: names,
+            });
+        }
+        // Whatever led there: nobody is called any more, and that is the last line.
+        if matches!(state, State::Exhausted { .. }) {
+            facts.push(Fact::Exhausted);
+        }
+        let entries =
+            facts.into_iter().map(|fact| Entry { incident: Some(incident), call: None, at: now, fact }).collect();
+        Change { state, now, content: None, calls, cancel_calls, said: None, entries }
+    }
+
+    fn not_texted(&self, to: &Recipient, about: &str) -> Option<Fact> {
+        let to = match to {
+            Recipient::Number(number) => number.as_str().to_owned(),
+            Recipient::Contact(id) => self.contacts.get(id)?.full_name(),
+        };
+        Some(Fact::TextNotSent { to, about: about.into(), why: NO_TEXTS.into() })
+    }
+
+    fn new_call(&self, to: Recipient, at: Position) -> Option<(NewCall, String)> {
+        match to {
+            Recipient::Number(number) => {
+                let name = number.as_str().to_owned();
+                Some((NewCall { contact: None, number, number_index: 0, at }, name))
+            }
+            Recipient::Contact(id) => {
+                let contact = self.contacts.get(&id)?;
+                let number = contact.number(0)?.clone();
+                let named = Some((id, contact.full_name()));
+                Some((NewCall { contact: named, number, number_index: 0, at }, contact.full_name()))
+            }
+        }
+    }
+}
+
+/// Everybody who can be on call by it.
+fn everybody(duty: &Duty) -> impl Iterator<Item = ContactId> {
+    let rotations = duty.schedule.layers.iter().flat_map(|layer| &layer.rotation.participants);
+    let overrides = duty.overrides.iter().flat_map(|over| &over.people);
+    rotations.chain(overrides).copied().chain(duty.windows.iter().map(|window| window.contact))
+}
+
+pub(super) fn note_fact(note: Note) -> Fact {
+    match note {
+        Note::NobodyToCall { at } => Fact::NobodyToCall { round: at.round + 1, step: at.step + 1 },
+        Note::OutsideCalendar { at } => Fact::OutsideCalendar { round: at.round + 1, step: at.step + 1 },
+        Note::NoWayToText { at } => Fact::NoWayToText { round: at.round + 1, step: at.step + 1 },
+        Note::RoundNotCounted { round } => Fact::RoundNotCounted { round: round + 1 },
+        Note::Held { reason, until } => Fact::Held { why: held_because(reason).into(), until },
+        Note::NoLongerHeld => Fact::NoLongerHeld,
+        Note::BeginsAgain { at } => Fact::BeginsAgain { at },
+        Note::LastResort => Fact::LastResort,
+        Note::TooLate { due_at } => Fact::Expired { at: due_at },
+        // Said with its author by whoever asked for it.
+        Note::Rescheduled { due_at } => Fact::Scheduled { at: due_at },
+    }
+}
+
+fn held_because(reason: Held) -> &'static str {
+    match reason {
+        Held::NoPolicy => "there is no policy for it",
+        Held::Silence => "it is silenced",
+        Held::Maintenance => "there is a maintenance window",
+        Held::OutsideCalendars => "all steps are outside their calendars",
+    }
+}
