@@ -73,12 +73,14 @@ impl<'a> Ledger<'a> {
 
     fn state(&self) -> State {
         match &self.standing {
-            Standing::Running => {
-                State::Escalating { at: self.position(), due_at: self.alarm.expect("what runs has a deadline") }
-            }
+            Standing::Running => State::Escalating {
+                at: self.position(),
+                due_at: self.alarm.expect("what runs has a deadline"),
+                phase: Phase::Reached,
+            },
             Standing::Taken(by) => State::Acknowledged { by: by.clone(), at: self.stage(), until: self.alarm },
             Standing::Over => State::Resolved,
-            Standing::Spent => State::Exhausted { at: self.stage() },
+            Standing::Spent => State::Exhausted { at: self.stage(), until: None },
         }
     }
 
@@ -233,7 +235,7 @@ proptest! {
         });
         assert_eq!(placed, expected);
         assert_eq!(now, at, "it ends when the last wait is over");
-        let is_exhausted = matches!(state, State::Exhausted { at: Stage { run: 0, .. } });
+        let is_exhausted = matches!(state, State::Exhausted { at: Stage { run: 0, .. }, .. });
         assert!(is_exhausted, "{state:?}");
     }
 }

@@ -25,7 +25,8 @@ fn a_policy_is_written_in_seconds_and_read_back_as_it_was() {
         attempt_delay: seconds(60),
         delay: seconds(delay),
     };
-    let policy = Policy { repeat: 3, ack_timeout: Some(seconds(5400)), steps: vec![step(300), step(0)] };
+    let policy =
+        Policy { repeat: 3, ack_timeout: Some(seconds(5400)), steps: vec![step(300), step(0)], ..Policy::default() };
     let document = json!({
         "repeat": 3,
         "ack_timeout": 5400,
@@ -41,7 +42,7 @@ fn a_policy_is_written_in_seconds_and_read_back_as_it_was() {
 #[test]
 fn a_policy_need_not_say_how_often_or_for_how_long_it_is_taken() {
     let policy: Policy = serde_json::from_value(json!({ "steps": [] })).expect("it can be read");
-    assert_eq!(policy, Policy { repeat: 0, ack_timeout: None, steps: Vec::new() });
+    assert_eq!(policy, Policy { steps: Vec::new(), ..Policy::default() });
     let written = serde_json::to_value(&policy).expect("it can be written");
     assert_eq!(written, json!({ "repeat": 0, "steps": [] }));
     let null: Policy = serde_json::from_value(json!({ "ack_timeout": null, "steps": [] })).expect("it can be read");
@@ -63,12 +64,12 @@ fn a_state_is_written_by_its_name_and_read_back_as_it_was() {
     let stage = Stage { run: 1, round: 2, step: 3 };
     let at = Position { stage, attempt: 4 };
     for (state, name) in [
-        (State::Held { reason: Held::NoPolicy }, "held"),
-        (State::Escalating { at, due_at: evening() }, "escalating"),
+        (State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None }, "held"),
+        (State::Escalating { at, due_at: evening(), phase: Phase::Reached }, "escalating"),
         (State::Acknowledged { by: by(1), at: stage, until: Some(evening()) }, "acknowledged"),
         (State::Acknowledged { by: Actor::Key("k".into()), at: stage, until: None }, "acknowledged"),
         (State::Resolved, "resolved"),
-        (State::Exhausted { at: stage }, "exhausted"),
+        (State::Exhausted { at: stage, until: None }, "exhausted"),
     ] {
         let document = serde_json::to_value(&state).expect("it can be written");
         assert_eq!(document["state"], name);
