@@ -7,6 +7,7 @@
 mod calendars;
 mod calls;
 mod contacts;
+mod feeds;
 mod heartbeats;
 mod incidents;
 mod policies;
@@ -17,6 +18,7 @@ mod sessions;
 mod settings;
 mod silences;
 pub mod timeline;
+mod uses;
 mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
@@ -30,14 +32,19 @@ use writer::Writer;
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
 pub use contacts::{Contact, ContactData, ContactNumber};
+pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use routing::RoutingRules;
+pub use schedules::{
+    ImportReport, Imported, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData,
+};
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
+pub use uses::Deletion;
 
 use crate::id;
 
