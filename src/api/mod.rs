@@ -7,11 +7,20 @@ mod alertmanager;
 mod alerts;
 mod auth;
 mod body;
+mod calendars;
 mod calls;
 mod error;
+mod feeds;
 mod health;
+mod imports;
 mod incidents;
 mod kill_switch;
+mod oncall;
+mod overrides;
+mod people;
+mod schedules;
+mod tagged;
+mod times;
 mod version;
 
 use std::{sync::Arc, time::Duration};
@@ -83,13 +92,20 @@ enum Tag {
     Incidents,
     /// Attempts to reach one number by phone.
     Calls,
+    /// Who is on call when.
+    Schedules,
+    /// When it counts: business hours and holidays.
+    Calendars,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
     Health,
 }
 
-type Apis = (alerts::Alerts, incidents::Incidents, calls::Calls, kill_switch::KillSwitches, health::Health);
+type Apis = (
+    (alerts::Alerts, incidents::Incidents, calls::Calls, kill_switch::KillSwitches, health::Health),
+    (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
+);
 
 /// Items on a page unless it is said otherwise.
 fn default_limit() -> u64 {
@@ -108,11 +124,20 @@ fn text(text: String) -> String {
 
 fn service(state: &State) -> OpenApiService<Apis, ()> {
     let apis = (
-        alerts::Alerts(state.clone()),
-        incidents::Incidents(state.clone()),
-        calls::Calls(state.clone()),
-        kill_switch::KillSwitches(state.clone()),
-        health::Health(state.clone()),
+        (
+            alerts::Alerts(state.clone()),
+            incidents::Incidents(state.clone()),
+            calls::Calls(state.clone()),
+            kill_switch::KillSwitches(state.clone()),
+            health::Health(state.clone()),
+        ),
+        (
+            schedules::Schedules(state.clone()),
+            overrides::Overrides(state.clone()),
+            oncall::OnCalls(state.clone()),
+            calendars::Calendars(state.clone()),
+            feeds::Feeds(state.clone()),
+        ),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
@@ -176,7 +201,7 @@ fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl E
 /// One request, with everything that stands around it.
 async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
     let id = request_id(&request);
-    let span = tracing::info_span!("request", %id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
     let answer = async {
         let within = async {
             let body = request.take_body().into_bytes_limit(limits.body).await;
@@ -220,6 +245,12 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
         set(&mut response, name, value);
     }
     response
+}
+
+/// A path as the log may have it: without the secret of a calendar's address.
+fn logged(path: &str) -> &str {
+    let secret = path.to_ascii_lowercase().find("feeds/").map(|at| at + "feeds/".len());
+    secret.map_or(path, |at| &path[..at])
 }
 
 fn set(response: &mut Response, name: &'static str, value: &str) {

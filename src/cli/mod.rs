@@ -7,7 +7,9 @@ mod check;
 mod client;
 mod incidents;
 mod migrate;
+mod oncall;
 mod openapi;
+mod schedules;
 mod serve;
 mod stop_calls;
 
@@ -41,6 +43,12 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Acknowledge an incident: nobody else is called about it.
     Ack(ack::Arguments),
+    /// Who is on call, and who is next.
+    Oncall(oncall::Arguments),
+    /// List on-call schedules, show one, or its shifts.
+    Schedules(schedules::Arguments),
+    /// Replace, add or remove a person on a schedule for a span of time.
+    Override(schedules::Override),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -75,6 +83,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Call(arguments) => call::run(arguments).await.map(|()| 0),
         Command::Incidents(arguments) => incidents::run(arguments).await.map(|()| 0),
         Command::Ack(arguments) => ack::run(arguments).await.map(|()| 0),
+        Command::Oncall(arguments) => oncall::run(arguments).await.map(|()| 0),
+        Command::Schedules(arguments) => schedules::run(arguments).await.map(|()| 0),
+        Command::Override(arguments) => schedules::make_override(arguments).await.map(|()| 0),
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }

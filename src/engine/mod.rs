@@ -193,11 +193,8 @@ impl Engine {
             tracing::error!(%error, "who is on duty cannot be noted; trying again");
         }
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
-        let next = [
-            self.store.next_due().await?,
-            self.store.next_silence().await?,
-            self.store.next_schedule_look().await?,
-        ];
+        let next =
+            [self.store.next_due().await?, self.store.next_silence().await?, self.store.next_schedule_look().await?];
         Ok(next.into_iter().flatten().min())
     }
 

@@ -37,9 +37,7 @@ pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use routing::RoutingRules;
-pub use schedules::{
-    ImportReport, Imported, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData,
-};
+pub use schedules::{ImportReport, Imported, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};

@@ -112,7 +112,8 @@ impl Store {
                 if run == Run::Dry {
                     return Ok(Some(report));
                 }
-                let rows = new.iter().map(|(key, change)| override_row(schedule, change, Some(key.clone()), by.clone()));
+                let rows =
+                    new.iter().map(|(key, change)| override_row(schedule, change, Some(key.clone()), by.clone()));
                 let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
                 for chunk in rows.chunks(1000) {
                     schedule_override::Entity::insert_many(chunk.to_vec()).exec_without_returning(tx).await?;

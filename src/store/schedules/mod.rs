@@ -22,11 +22,7 @@ pub use looks::Look;
 pub use spans::NamedOverride;
 
 use super::{Deletion, Error, Store, uses};
-use crate::{
-    escalation::Target,
-    id::ScheduleId,
-    oncall::Schedule,
-};
+use crate::{escalation::Target, id::ScheduleId, oncall::Schedule};
 
 /// A schedule and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

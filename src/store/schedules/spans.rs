@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use entity::{schedule_override, schedule_window};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::touch;
+use super::{imports::uid_of, touch};
 use crate::{
     id::{ContactId, OverrideId, ScheduleId, WindowId},
     oncall::{Override, OverrideKind, Window},
@@ -66,7 +66,8 @@ impl Store {
             .all(&self.read)
             .await?;
         let named = |row: schedule_override::Model| {
-            let (uid, made_by) = (row.uid.clone(), row.made_by.clone());
+            let uid = row.uid.as_deref().map(|key| uid_of(key).to_owned());
+            let made_by = row.made_by.clone();
             Ok(NamedOverride { change: read_override(row)?, uid, made_by })
         };
         rows.into_iter().map(named).collect()
