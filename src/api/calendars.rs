@@ -159,8 +159,10 @@ impl Calendars {
         let (name, data) = read(calendar.0)?;
         match self.0.store.update_calendar(id, expected, name.clone(), data, self.0.clock.now()).await {
             Err(store::Error::Conflict) => {
-                let present = self.present(id).await?.version;
-                return Err(if present == expected { taken(&name) } else { Problem::changed(present) });
+                // Whoever was faster may be so by so little that their change cannot be read yet.
+                let namesake = self.0.store.calendar_named(&name).await?.filter(|other| other.id != id);
+                let present = self.present(id).await?.version.max(expected + 1);
+                return Err(if namesake.is_some() { taken(&name) } else { Problem::changed(present) });
             }
             other => other?,
         }

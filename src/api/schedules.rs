@@ -233,8 +233,10 @@ impl Schedules {
         let name = data.name.clone();
         match self.0.store.update_schedule(id, expected, data, self.0.clock.now()).await {
             Err(store::Error::Conflict) => {
-                let present = self.present(id).await?.version;
-                return Err(if present == expected { taken(&name) } else { Problem::changed(present) });
+                // Whoever was faster may be so by so little that their change cannot be read yet.
+                let namesake = self.0.store.schedule_named(&name).await?.filter(|other| other.id != id);
+                let present = self.present(id).await?.version.max(expected + 1);
+                return Err(if namesake.is_some() { taken(&name) } else { Problem::changed(present) });
             }
             other => other?,
         }

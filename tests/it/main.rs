@@ -12,4 +12,5 @@ mod keys;
 mod outcomes;
 mod records;
 mod scene;
+mod schedules;
 mod store;
