@@ -63,6 +63,9 @@ impl Rotation {
     /// the local time are not there.
     pub(super) fn turns(&self, zone: Zone, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Turn> {
         let mut turns = Vec::new();
+        if self.seconds() == 0 {
+            return turns;
+        }
         // The start may still be to come.
         let mut shift = self.index(zone, from).unwrap_or(0);
         let mut begins = self.handoff(zone, shift);
