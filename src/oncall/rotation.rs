@@ -93,7 +93,7 @@ impl Rotation {
         }
         // By what the clock shows now. It may have been put back since a shift began, hence later
         // ones may have begun; none that it shows can be still to come.
-        let shown = zone.local(at).signed_duration_since(self.start).num_seconds().max(0);
+        let shown = zone.local(at).signed_duration_since(self.start).num_seconds();
         let mut shift = shown / self.seconds();
         while self.handoff(zone, shift + 1).is_some_and(|begins| begins <= at) {
             shift += 1;
