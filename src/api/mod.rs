@@ -10,12 +10,23 @@ mod body;
 mod calls;
 mod error;
 mod health;
+mod heartbeats;
 mod incidents;
 mod kill_switch;
+mod moment;
+mod policies;
+mod readiness;
+mod reminders;
+mod routing;
+mod scheduled_calls;
+mod silences;
+mod simulate;
+mod targets;
 mod version;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{
     Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route, get,
@@ -35,6 +46,7 @@ use crate::{
     engine::Engine,
     phone::NumberingPlan,
     route::destination::Rules,
+    script::Script,
     speech::Speech,
     store::Store,
 };
@@ -54,6 +66,10 @@ pub struct State {
     pub plan: Arc<NumberingPlan>,
     /// What may be dialled.
     pub rules: Arc<Rules>,
+    /// What is said.
+    pub script: Arc<Script>,
+    /// How long a phone rings.
+    pub rings: TimeDelta,
     /// What becomes one incident.
     pub alertmanager_per: Per,
     /// The manager connection, if there is one.
@@ -83,13 +99,23 @@ enum Tag {
     Incidents,
     /// Attempts to reach one number by phone.
     Calls,
+    /// Whom an alert calls, in which order, how often; and which alert.
+    Policies,
+    /// What is to stay quiet, and when.
+    Silences,
+    /// What pages when it does not come.
+    Heartbeats,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
     Health,
 }
 
-type Apis = (alerts::Alerts, incidents::Incidents, calls::Calls, kill_switch::KillSwitches, health::Health);
+type Apis = (
+    (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
+    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
+    (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
+);
 
 /// Items on a page unless it is said otherwise.
 fn default_limit() -> u64 {
@@ -106,13 +132,33 @@ fn text(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{2400}") } else { text }
 }
 
+/// A name, trimmed. It stands in one line, whoever shows it.
+fn name(field: &str, name: &str) -> Result<String, error::Problem> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(error::Problem::unprocessable(format!("{field}: is empty or has control characters")));
+    }
+    Ok(name.to_owned())
+}
+
 fn service(state: &State) -> OpenApiService<Apis, ()> {
+    let with = || state.clone();
     let apis = (
-        alerts::Alerts(state.clone()),
-        incidents::Incidents(state.clone()),
-        calls::Calls(state.clone()),
-        kill_switch::KillSwitches(state.clone()),
-        health::Health(state.clone()),
+        (
+            alerts::Alerts(with()),
+            incidents::Incidents(with()),
+            kill_switch::KillSwitches(with()),
+            health::Health(with()),
+            readiness::Readinesses(with()),
+        ),
+        (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
+        (
+            policies::Policies(with()),
+            simulate::Simulations(with()),
+            routing::Routing(with()),
+            silences::Silences(with()),
+            heartbeats::Heartbeats(with()),
+        ),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
