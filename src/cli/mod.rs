@@ -8,7 +8,10 @@ mod client;
 mod incidents;
 mod migrate;
 mod openapi;
+mod policies;
 mod serve;
+mod silence;
+mod simulate;
 mod stop_calls;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +44,13 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Acknowledge an incident: nobody else is called about it.
     Ack(ack::Arguments),
+    /// List policies, show one, or make one.
+    #[command(subcommand)]
+    Policies(policies::Command),
+    /// Say beforehand whom an alert would call: when, in which language, with what text. Calls nobody.
+    Simulate(simulate::Arguments),
+    /// Hear nothing of certain alerts for a while; they are kept.
+    Silence(silence::Arguments),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -75,6 +85,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Call(arguments) => call::run(arguments).await.map(|()| 0),
         Command::Incidents(arguments) => incidents::run(arguments).await.map(|()| 0),
         Command::Ack(arguments) => ack::run(arguments).await.map(|()| 0),
+        Command::Policies(command) => policies::run(command).await.map(|()| 0),
+        Command::Simulate(arguments) => simulate::run(arguments).await.map(|()| 0),
+        Command::Silence(arguments) => silence::run(arguments).await.map(|()| 0),
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }
