@@ -28,7 +28,9 @@ pub fn mistake(pin: &str) -> Option<&'static str> {
     if steps(1) || steps(9) {
         return Some("the digits are in order: that is guessed at once");
     }
-    let repeats = |length: usize| digits.len().is_multiple_of(length) && digits.chunks(length).all(|part| part == &digits[..length]);
+    let repeats = |length: usize| {
+        digits.len().is_multiple_of(length) && digits.chunks(length).all(|part| part == &digits[..length])
+    };
     if (2..=digits.len() / 2).any(repeats) {
         return Some("the same digits are repeated: that is guessed soon");
     }
@@ -74,8 +76,25 @@ mod tests {
     #[test]
     fn what_is_guessed_first_is_refused() {
         for weak in [
-            "", "123", "1234567890123", "12a4", "٠١٢٣", " 1234", "12 34", "0000", "999999", "1234", "4567", "7890", "4321",
-            "3210", "0987", "1212", "123123", "2580", "1313",
+            "",
+            "123",
+            "1234567890123",
+            "12a4",
+            "٠١٢٣",
+            " 1234",
+            "12 34",
+            "0000",
+            "999999",
+            "1234",
+            "4567",
+            "7890",
+            "4321",
+            "3210",
+            "0987",
+            "1212",
+            "123123",
+            "2580",
+            "1313",
         ] {
             assert!(mistake(weak).is_some(), "{weak:?}");
         }

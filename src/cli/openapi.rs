@@ -23,6 +23,7 @@ fn document() -> String {
         plan: Arc::new(NumberingPlan::default()),
         rules: Arc::new(Rules::default()),
         alertmanager_per: Per::Group,
+        caller_id: None,
         ami: None,
         speech: None,
     })

@@ -70,11 +70,7 @@ impl Store {
     }
 }
 
-async fn where_used(
-    database: &impl ConnectionTrait,
-    id: ContactId,
-    now: DateTime<Utc>,
-) -> Result<Vec<String>, Error> {
+async fn where_used(database: &impl ConnectionTrait, id: ContactId, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
     let mut places = groups_with(database, id).await?;
     places.extend(policies_that_name(database, &Target::Contact(id)).await?);
     places.extend(schedules_with(database, id, now).await?);
@@ -99,10 +95,7 @@ async fn groups_with(database: &impl ConnectionTrait, id: ContactId) -> Result<V
 }
 
 /// The places in policies that have this target.
-pub(super) async fn policies_that_name(
-    database: &impl ConnectionTrait,
-    target: &Target,
-) -> Result<Vec<String>, Error> {
+pub(super) async fn policies_that_name(database: &impl ConnectionTrait, target: &Target) -> Result<Vec<String>, Error> {
     let mut places = Vec::new();
     for row in policy::Entity::find().order_by_asc(policy::Column::Name).all(database).await? {
         let policy: Policy = serde_json::from_value(row.document)?;

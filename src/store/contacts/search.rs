@@ -136,8 +136,8 @@ impl Wanted {
 /// What a query wants: one condition for each word.
 fn wanted_words(query: &str) -> Vec<Wanted> {
     let query = query.trim();
-    let is_number = query.chars().any(|c| c.is_ascii_digit())
-        && query.chars().all(|c| c.is_ascii_digit() || "+ ()-./".contains(c));
+    let is_number =
+        query.chars().any(|c| c.is_ascii_digit()) && query.chars().all(|c| c.is_ascii_digit() || "+ ()-./".contains(c));
     if is_number {
         let digits: String = query.chars().filter(char::is_ascii_digit).collect();
         // However it is written: with what stands for the plus, or with the zero for calls within a country.
@@ -175,7 +175,13 @@ impl ContactFilter {
 }
 
 /// The page behind `cursor`: one contact more than `limit`.
-fn page(filter: &ContactFilter, wanted: &[Wanted], few: Option<usize>, cursor: Option<&ContactCursor>, limit: u64) -> SelectStatement {
+fn page(
+    filter: &ContactFilter,
+    wanted: &[Wanted],
+    few: Option<usize>,
+    cursor: Option<&ContactCursor>,
+    limit: u64,
+) -> SelectStatement {
     let column = |column: contact::Column| Expr::col((contact::Entity, column));
     let mut select = Query::select();
     select.columns(contact::Column::iter().map(|column| (contact::Entity, column)));

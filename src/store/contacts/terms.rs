@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use entity::{contact, contact_term};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 use uuid::Uuid;
@@ -133,7 +134,14 @@ mod tests {
         };
         let found: Vec<String> = terms(&data).into_iter().collect();
         let expected = [
-            "#night shift", "3331234567", "393331234567", "8123", "anna", "anna-lena öz", "anna@example.com", "lena",
+            "#night shift",
+            "3331234567",
+            "393331234567",
+            "8123",
+            "anna",
+            "anna-lena öz",
+            "anna@example.com",
+            "lena",
             "öz",
         ];
         assert_eq!(found, expected);

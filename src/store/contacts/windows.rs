@@ -223,8 +223,7 @@ impl Windows {
             }
         }
         if let Some(schedule) = self.schedule {
-            let everybody: BTreeSet<Uuid> =
-                people.ids.iter().chain(people.named.values().flatten()).copied().collect();
+            let everybody: BTreeSet<Uuid> = people.ids.iter().chain(people.named.values().flatten()).copied().collect();
             for ids in everybody.into_iter().collect::<Vec<_>>().chunks(ROWS) {
                 let there = schedule_window::Entity::find()
                     .filter(schedule_window::Column::ScheduleId.eq(schedule))

@@ -123,11 +123,8 @@ impl Contacts {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let contacts: HashMap<Uuid, Contact> =
             load(database, &ids).await?.into_iter().map(|contact| (contact.id.0, contact)).collect();
-        let groups = if rows().any(|row| row.groups.is_some()) {
-            groups_of(database, &ids).await?
-        } else {
-            HashMap::new()
-        };
+        let groups =
+            if rows().any(|row| row.groups.is_some()) { groups_of(database, &ids).await? } else { HashMap::new() };
         let mut known = Known { contacts, groups, windows: HashMap::new() };
         if rows().any(|row| row.windows.is_some()) {
             if self.schedule.is_none()
@@ -202,8 +199,12 @@ impl Contacts {
                 && is_called(&contact.data.surname, row.surname.as_deref().unwrap_or_default())
                 && row.all_numbers().any(|number| contact.data.numbers.iter().any(|theirs| theirs.number == *number))
         };
-        let (named, mut free): (Vec<Uuid>, Vec<Uuid>) =
-            known.contacts.values().filter(fits).map(|contact| contact.id.0).partition(|id| self.lines.contains_key(id));
+        let (named, mut free): (Vec<Uuid>, Vec<Uuid>) = known
+            .contacts
+            .values()
+            .filter(fits)
+            .map(|contact| contact.id.0)
+            .partition(|id| self.lines.contains_key(id));
         match (free.pop(), free.len()) {
             (Some(id), 0) => return Ok(Meant::There(id)),
             (Some(_), _) => {

@@ -55,11 +55,7 @@ pub(super) async fn contacts(tx: &DatabaseTransaction, mut all: Vec<Written>, no
 }
 
 /// Moves contacts between groups. Whoever joins one stands behind those who are in it.
-pub(super) async fn groups(
-    tx: &DatabaseTransaction,
-    all: Vec<(Uuid, Moves)>,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+pub(super) async fn groups(tx: &DatabaseTransaction, all: Vec<(Uuid, Moves)>, now: DateTime<Utc>) -> Result<(), Error> {
     let named: BTreeSet<&String> = all.iter().flat_map(|(_, moves)| moves.joins.iter().chain(&moves.leaves)).collect();
     let named: Vec<&String> = named.into_iter().collect();
     let mut ids: HashMap<String, Uuid> = HashMap::new();
