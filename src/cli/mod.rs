@@ -5,6 +5,7 @@ mod ack;
 mod call;
 mod check;
 mod client;
+mod contacts;
 mod incidents;
 mod migrate;
 mod openapi;
@@ -41,6 +42,8 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Acknowledge an incident: nobody else is called about it.
     Ack(ack::Arguments),
+    /// The address book: list, add, import, export, delete.
+    Contacts(contacts::Arguments),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -75,6 +78,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Call(arguments) => call::run(arguments).await.map(|()| 0),
         Command::Incidents(arguments) => incidents::run(arguments).await.map(|()| 0),
         Command::Ack(arguments) => ack::run(arguments).await.map(|()| 0),
+        Command::Contacts(arguments) => contacts::run(arguments).await,
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }
