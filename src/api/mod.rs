@@ -3,12 +3,17 @@
 //! Every operation is in the OpenAPI document. Every one but health needs a credential. Bodies are
 //! limited, requests have a time, each has an id; errors are RFC 9457 problems.
 
+mod address_book;
 mod alertmanager;
 mod alerts;
 mod auth;
 mod body;
 mod calls;
+mod contacts;
+mod country;
 mod error;
+mod file;
+mod groups;
 mod health;
 mod heartbeats;
 mod incidents;
@@ -22,6 +27,8 @@ mod scheduled_calls;
 mod silences;
 mod simulate;
 mod targets;
+mod names;
+mod fields;
 mod version;
 
 use std::{sync::Arc, time::Duration};
@@ -72,6 +79,8 @@ pub struct State {
     pub rings: TimeDelta,
     /// What becomes one incident.
     pub alertmanager_per: Per,
+    /// The number that is shown to whoever is called.
+    pub caller_id: Option<String>,
     /// The manager connection, if there is one.
     pub ami: Option<Client>,
     /// Speech, if there is any.
@@ -83,6 +92,8 @@ pub struct State {
 pub struct Limits {
     /// Bytes of a body.
     pub body: usize,
+    /// Bytes of a file that is imported.
+    pub import: usize,
     /// What a request may take.
     pub time: Duration,
     /// Who may read `/metrics`.
@@ -105,6 +116,8 @@ enum Tag {
     Silences,
     /// What pages when it does not come.
     Heartbeats,
+    /// People and their numbers.
+    AddressBook,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
@@ -115,7 +128,11 @@ type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
+    (contacts::Contacts, groups::Groups, address_book::AddressBook),
 );
+
+/// What an import may take.
+const IMPORT_TIME: Duration = Duration::from_secs(600);
 
 /// Items on a page unless it is said otherwise.
 fn default_limit() -> u64 {
@@ -159,6 +176,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             silences::Silences(with()),
             heartbeats::Heartbeats(with()),
         ),
+        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
@@ -194,11 +212,12 @@ pub fn app(state: State, keys: Keys, limits: Limits, metrics: Option<PrometheusH
         .at("/openapi.json", get(guarded(specification, docs)))
         .at("/metrics", get(guarded(figures, limits.metrics)))
         .nest("/", service)
-        .data(keys)
         .around(move |endpoint, request| {
             let limits = Arc::clone(&around);
             async move { Ok(serve(endpoint, request, &limits).await) }
         })
+        // Outermost: what stands around a request wants to know who asks.
+        .data(keys)
 }
 
 /// A page that shows no alert, for whoever `access` says.
@@ -223,9 +242,15 @@ fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl E
 async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
     let id = request_id(&request);
     let span = tracing::info_span!("request", %id, method = %request.method(), path = request.uri().path());
+    let is_import = request.uri().path().ends_with("/import");
+    // A file may be large, and is taken from nobody but who may send it.
+    let (bytes, time) = match is_import && auth::caller(&request).is_some() {
+        true => (limits.import, IMPORT_TIME),
+        false => (limits.body, limits.time),
+    };
     let answer = async {
         let within = async {
-            let body = request.take_body().into_bytes_limit(limits.body).await;
+            let body = request.take_body().into_bytes_limit(bytes).await;
             match body {
                 Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
                 Err(error) => return error::from_framework(error.into()),
@@ -235,7 +260,7 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
                 Err(error) => error::from_framework(error),
             }
         };
-        match tokio::time::timeout(limits.time, within).await {
+        match tokio::time::timeout(time, within).await {
             Ok(response) => response,
             // Alertmanager tries again on 5xx, and only then.
             Err(_) => error::response(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long"),

@@ -5,6 +5,7 @@ mod ack;
 mod call;
 mod check;
 mod client;
+mod contacts;
 mod incidents;
 mod migrate;
 mod openapi;
@@ -51,6 +52,8 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Hear nothing of certain alerts for a while; they are kept.
     Silence(silence::Arguments),
+    /// The address book: list, add, import, export, delete.
+    Contacts(contacts::Arguments),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -88,6 +91,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Policies(command) => policies::run(command).await.map(|()| 0),
         Command::Simulate(arguments) => simulate::run(arguments).await.map(|()| 0),
         Command::Silence(arguments) => silence::run(arguments).await.map(|()| 0),
+        Command::Contacts(arguments) => contacts::run(arguments).await,
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }

@@ -34,6 +34,7 @@ fn document() -> anyhow::Result<String> {
         script: Arc::new(Script::new(Keypad::default()).context("spoken texts")?),
         rings: chrono::TimeDelta::seconds(30),
         alertmanager_per: Per::Group,
+        caller_id: None,
         ami: None,
         speech: None,
     }))

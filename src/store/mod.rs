@@ -31,7 +31,10 @@ use writer::Writer;
 
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
-pub use contacts::{Contact, ContactData, ContactNumber};
+pub use contacts::{
+    Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Deletion, Group, GroupData,
+    ImportOptions, ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
+};
 pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
@@ -103,7 +106,9 @@ impl Store {
             let url = url.clone();
             Box::pin(async move { connect(&url, 1).await })
         };
-        Ok(Self { read, writer: Writer::start(write, anew) })
+        let store = Self { read, writer: Writer::start(write, anew) };
+        store.index_contacts().await?;
+        Ok(store)
     }
 
     /// A store that is nowhere: for what needs one and asks nothing of it.

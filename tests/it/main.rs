@@ -2,6 +2,7 @@
 //! ring, listen and press keys; and what needs no telephone, on real databases.
 
 mod cli;
+mod contacts;
 mod databases;
 mod engine;
 mod faults;
