@@ -18,9 +18,8 @@ use super::{
     body::Body,
     country,
     error::Problem,
-    names,
     fields::{self, Reason, Wrong},
-    version,
+    names, version,
 };
 use crate::{
     id::ContactId,
@@ -311,8 +310,8 @@ impl Contacts {
         let version = version::expected(if_match.0.as_deref(), self.there(id).await?.version)?;
         let deleted = self.state.store.delete_contact(id, version, self.state.clock.now()).await;
         match self.unless_changed(id, deleted).await? {
-            Deletion::Done => Ok(Deleted::Gone),
-            Deletion::InUse(places) => Err(Problem::in_use("contact", &some(places))),
+            Deletion::Deleted => Ok(Deleted::Gone),
+            Deletion::UsedIn(places) => Err(Problem::in_use("contact", &some(places))),
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     body::Body,
     contacts::{Deleted, some},
     error::Problem,
-    names, fields, version,
+    fields, names, version,
 };
 use crate::{
     id::GroupId,
@@ -155,8 +155,8 @@ impl Groups {
         match self.0.store.delete_group(id, version).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.there(id).await?.version)),
             Err(error) => Err(error.into()),
-            Ok(Deletion::Done) => Ok(Deleted::Gone),
-            Ok(Deletion::InUse(places)) => Err(Problem::in_use("group", &some(places))),
+            Ok(Deletion::Deleted) => Ok(Deleted::Gone),
+            Ok(Deletion::UsedIn(places)) => Err(Problem::in_use("group", &some(places))),
         }
     }
 }

@@ -8,8 +8,10 @@ mod client;
 mod contacts;
 mod incidents;
 mod migrate;
+mod oncall;
 mod openapi;
 mod policies;
+mod schedules;
 mod serve;
 mod silence;
 mod simulate;
@@ -54,6 +56,12 @@ enum Command {
     Silence(silence::Arguments),
     /// The address book: list, add, import, export, delete.
     Contacts(contacts::Arguments),
+    /// Who is on call, and who is next.
+    Oncall(oncall::Arguments),
+    /// List on-call schedules, show one, or its shifts.
+    Schedules(schedules::Arguments),
+    /// Replace, add or remove a person on a schedule for a span of time.
+    Override(schedules::Override),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -92,6 +100,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Simulate(arguments) => simulate::run(arguments).await.map(|()| 0),
         Command::Silence(arguments) => silence::run(arguments).await.map(|()| 0),
         Command::Contacts(arguments) => contacts::run(arguments).await,
+        Command::Oncall(arguments) => oncall::run(arguments).await.map(|()| 0),
+        Command::Schedules(arguments) => schedules::run(arguments).await.map(|()| 0),
+        Command::Override(arguments) => schedules::make_override(arguments).await.map(|()| 0),
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }

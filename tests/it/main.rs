@@ -15,5 +15,6 @@ mod quiet;
 mod records;
 mod scene;
 mod scheduled;
+mod schedules;
 mod simulation;
 mod store;

@@ -10,11 +10,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Deletion, ROWS, deletion, insert_all};
+use super::{ROWS, deletion, insert_all};
 use crate::{
     escalation::Target,
     id::{ContactId, GroupId},
-    store::{Error, Store},
+    store::{Deletion, Error, Store},
 };
 
 /// Contacts who are called together.
@@ -109,7 +109,7 @@ impl Store {
             Box::pin(async move {
                 let places = deletion::policies_that_name(tx, &Target::Group(id)).await?;
                 if !places.is_empty() {
-                    return Ok(Deletion::InUse(places));
+                    return Ok(Deletion::UsedIn(places));
                 }
                 let deleted = contact_group::Entity::delete_many()
                     .filter(contact_group::Column::Id.eq(id.0))
@@ -120,7 +120,7 @@ impl Store {
                     return Err(Error::Conflict);
                 }
                 remove_members(tx, id).await?;
-                Ok(Deletion::Done)
+                Ok(Deletion::Deleted)
             })
         })
         .await

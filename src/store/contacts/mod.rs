@@ -19,7 +19,6 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub use deletion::Deletion;
 pub use groups::{Group, GroupData};
 pub use import::{ImportOptions, ImportReport, ImportRow, Imported};
 pub use search::{ContactCursor, ContactFilter, ContactPage, NotACursor};
