@@ -28,6 +28,9 @@ use crate::{
 /// Sounds are looked over so often for some that can go.
 const CLEANING: Duration = Duration::from_secs(3600);
 
+/// Bytes of a file that is imported.
+const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
+
 /// Runs the server until `shutdown`, then stops: no new requests and calls, those under way get
 /// `server.grace` seconds, the database last.
 ///
@@ -48,7 +51,14 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let sounds = speech_settings(&config);
     let speech =
         Speech::open(sounds.clone()).with_context(|| format!("sound directory {}", sounds.directory.display()))?;
-    let ivr = Ivr::new(store.clone(), engine.clone(), clock.clone(), script, speech.clone(), ivr_settings(&config));
+    let ivr = Ivr::new(
+        store.clone(),
+        engine.clone(),
+        clock.clone(),
+        Arc::clone(&script),
+        speech.clone(),
+        ivr_settings(&config),
+    );
 
     // Both are bound before anything runs: whoever sees one port answer can count on the other.
     let agi_listener =
@@ -101,12 +111,16 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         clock,
         plan: Arc::new(config.plan.clone()),
         rules: Arc::new(config.rules()),
+        script: Arc::clone(&script),
+        rings: chrono::TimeDelta::seconds(config.asterisk.as_ref().map_or(30, |asterisk| asterisk.ring_timeout).into()),
         alertmanager_per: config.alertmanager.per,
+        caller_id: config.asterisk.as_ref().and_then(|asterisk| asterisk.caller_id.clone()),
         ami: client,
         speech: Some(speech.clone()),
     };
     let limits = Limits {
         body: config.server.body_limit,
+        import: IMPORT_LIMIT.max(config.server.body_limit),
         time: Duration::from_secs(config.server.timeout),
         metrics: config.server.metrics,
         docs: config.server.docs,

@@ -32,7 +32,7 @@
 //!
 //! | row | modules | know nothing of |
 //! |---|---|---|
-//! | 0 | [`id`] [`clock`] [`phone`] [`wallclock`] | anything |
+//! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] | anything |
 //! | 1 | [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] | Asterisk, HTTP |
@@ -56,6 +56,7 @@ pub mod id;
 pub mod ivr;
 pub mod oncall;
 pub mod phone;
+pub mod pin;
 pub mod recurrence;
 pub mod route;
 pub mod script;

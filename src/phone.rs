@@ -36,6 +36,7 @@ const MAX_INPUT: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct NumberingPlan {
     country: Option<Region>,
+    code: Option<String>,
     extensions: Vec<ExtensionPattern>,
 }
 
@@ -51,6 +52,7 @@ impl NumberingPlan {
     /// # Errors
     /// If the country is not known.
     pub fn new(country: Option<&str>, extensions: Vec<ExtensionPattern>) -> Result<Self, String> {
+        let code = country;
         let country = match country {
             None => None,
             Some(code) => Some(
@@ -60,7 +62,14 @@ impl NumberingPlan {
                     .ok_or_else(|| format!("unknown country {code:?} (two letters, such as IT)"))?,
             ),
         };
-        Ok(Self { country, extensions })
+        let code = country.and(code).map(str::to_ascii_uppercase);
+        Ok(Self { country, code, extensions })
+    }
+
+    /// The country of national spellings: ISO 3166, two letters.
+    #[must_use]
+    pub fn country(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// Reads a number as people write it: `+39 055 12345`, `0039...`, `(055) 12345`, an extension.

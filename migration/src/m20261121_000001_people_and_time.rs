@@ -355,7 +355,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
     vec![
         index("contact_by_name", "contact", &["sort_name", "id"]),
         index("contact_number_by_number", "contact_number", &["number"]),
-        index("contact_term_by_contact", "contact_term", &["contact_id"]),
+        index("contact_term_by_contact", "contact_term", &["contact_id", "term"]),
         index("contact_group_by_contact", "contact_group_member", &["contact_id"]),
         index("schedule_next_look", "schedule", &["next_look_at"]),
         index("schedule_override_by_schedule", "schedule_override", &["schedule_id", "until_at"]),

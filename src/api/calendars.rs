@@ -26,7 +26,7 @@ use crate::{
     bus::Bell,
     calendar,
     id::CalendarId,
-    store::{self, Deletion, ImportReport, NamedCalendar, Run},
+    store::{self, Deletion, ImportCounts, NamedCalendar, Run},
     wallclock::Zone,
 };
 
@@ -234,7 +234,7 @@ impl Calendars {
             if !mistakes.is_empty() {
                 return Err(Problem::unprocessable(mistakes.join("; ")));
             }
-            let changed = ImportReport { unchanged: 0, ..counts } != ImportReport::default();
+            let changed = ImportCounts { unchanged: 0, ..counts } != ImportCounts::default();
             if run == Run::Real && changed {
                 match self.0.store.update_calendar(id, named.version, named.name, named.data, now).await {
                     Err(store::Error::Conflict) => continue,
@@ -300,8 +300,8 @@ fn show(named: NamedCalendar) -> Result<Calendar, store::Error> {
 }
 
 /// Puts imported holidays among those that are there.
-fn merge(there: &mut Vec<calendar::Holiday>, read: &imports::Holidays) -> ImportReport {
-    let mut report = ImportReport::default();
+fn merge(there: &mut Vec<calendar::Holiday>, read: &imports::Holidays) -> ImportCounts {
+    let mut report = ImportCounts::default();
     let key = |holiday: &calendar::Holiday| (holiday.name.clone(), holiday.from);
     let mut places: HashMap<(String, NaiveDate), usize> =
         there.iter().enumerate().map(|(place, holiday)| (key(holiday), place)).collect();

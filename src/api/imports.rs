@@ -20,7 +20,7 @@ use crate::{
     id::OverrideId,
     oncall::{Override, OverrideKind},
     recurrence::Recurrence,
-    store::{self, ImportReport, Imported, Run, Store},
+    store::{self, ImportCounts, ImportedDuty, Run, Store},
     wallclock::Zone,
 };
 
@@ -97,8 +97,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(run: Run, counts: ImportReport, bad: Vec<Bad>) -> Self {
-        let ImportReport { created, updated, unchanged, deleted } = counts;
+    pub(super) fn new(run: Run, counts: ImportCounts, bad: Vec<Bad>) -> Self {
+        let ImportCounts { created, updated, unchanged, deleted } = counts;
         Self { dry_run: run == Run::Dry, created, updated, unchanged, deleted, bad }
     }
 }
@@ -168,7 +168,7 @@ pub(super) fn read(calendar: &str, zone: Zone, now: DateTime<Utc>) -> Result<Rea
 }
 
 /// The duties that the events of a calendar mean. Events that name nobody become bad ones.
-pub(super) async fn with_people(read: &mut ReadCalendar, store: &Store) -> Result<Vec<Imported>, store::Error> {
+pub(super) async fn with_people(read: &mut ReadCalendar, store: &Store) -> Result<Vec<ImportedDuty>, store::Error> {
     let addresses = read.spans.iter().flat_map(|span| span.event.attendees.iter().cloned()).collect::<HashSet<_>>();
     let by_email = store.contacts_by_email(&addresses.into_iter().collect::<Vec<_>>()).await?;
     let (mut lookup, mut imported) = (Lookup::new(store), Vec::new());
@@ -198,7 +198,7 @@ pub(super) async fn with_people(read: &mut ReadCalendar, store: &Store) -> Resul
             reason =
                 by_name.or(nobody).map(|by_name| reason.map_or(by_name.clone(), |mail| format!("{mail}; {by_name}")));
         }
-        let duty = Imported {
+        let duty = ImportedDuty {
             uid: event.uid.clone(),
             occurrence: span.occurrence,
             people: found,
@@ -222,7 +222,7 @@ pub(super) async fn with_people(read: &mut ReadCalendar, store: &Store) -> Resul
     Ok(imported)
 }
 
-fn mistakes(duty: &Imported) -> Option<String> {
+fn mistakes(duty: &ImportedDuty) -> Option<String> {
     let as_override = Override {
         id: OverrideId::generate(),
         kind: OverrideKind::Replace,

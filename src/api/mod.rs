@@ -3,28 +3,46 @@
 //! Every operation is in the OpenAPI document. Every one but health needs a credential. Bodies are
 //! limited, requests have a time, each has an id; errors are RFC 9457 problems.
 
+mod address_book;
 mod alertmanager;
 mod alerts;
 mod auth;
 mod body;
 mod calendars;
 mod calls;
+mod contacts;
+mod country;
 mod error;
 mod feeds;
+mod fields;
+mod file;
+mod groups;
 mod health;
+mod heartbeats;
 mod imports;
 mod incidents;
 mod kill_switch;
+mod moment;
+mod names;
 mod oncall;
 mod overrides;
 mod people;
+mod policies;
+mod readiness;
+mod reminders;
+mod routing;
+mod scheduled_calls;
 mod schedules;
+mod silences;
+mod simulate;
 mod tagged;
+mod targets;
 mod times;
 mod version;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{
     Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route, get,
@@ -44,6 +62,7 @@ use crate::{
     engine::Engine,
     phone::NumberingPlan,
     route::destination::Rules,
+    script::Script,
     speech::Speech,
     store::Store,
 };
@@ -63,8 +82,14 @@ pub struct State {
     pub plan: Arc<NumberingPlan>,
     /// What may be dialled.
     pub rules: Arc<Rules>,
+    /// What is said.
+    pub script: Arc<Script>,
+    /// How long a phone rings.
+    pub rings: TimeDelta,
     /// What becomes one incident.
     pub alertmanager_per: Per,
+    /// The number that is shown to whoever is called.
+    pub caller_id: Option<String>,
     /// The manager connection, if there is one.
     pub ami: Option<Client>,
     /// Speech, if there is any.
@@ -76,6 +101,8 @@ pub struct State {
 pub struct Limits {
     /// Bytes of a body.
     pub body: usize,
+    /// Bytes of a file that is imported.
+    pub import: usize,
     /// What a request may take.
     pub time: Duration,
     /// Who may read `/metrics`.
@@ -92,6 +119,14 @@ enum Tag {
     Incidents,
     /// Attempts to reach one number by phone.
     Calls,
+    /// Whom an alert calls, in which order, how often; and which alert.
+    Policies,
+    /// What is to stay quiet, and when.
+    Silences,
+    /// What pages when it does not come.
+    Heartbeats,
+    /// People and their numbers.
+    AddressBook,
     /// Who is on call when.
     Schedules,
     /// When it counts: business hours and holidays.
@@ -103,9 +138,15 @@ enum Tag {
 }
 
 type Apis = (
-    (alerts::Alerts, incidents::Incidents, calls::Calls, kill_switch::KillSwitches, health::Health),
+    (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
+    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
+    (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
+    (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
 );
+
+/// What an import may take.
+const IMPORT_TIME: Duration = Duration::from_secs(600);
 
 /// Items on a page unless it is said otherwise.
 fn default_limit() -> u64 {
@@ -122,21 +163,40 @@ fn text(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{2400}") } else { text }
 }
 
+/// A name, trimmed. It stands in one line, whoever shows it.
+fn name(field: &str, name: &str) -> Result<String, error::Problem> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(error::Problem::unprocessable(format!("{field}: is empty or has control characters")));
+    }
+    Ok(name.to_owned())
+}
+
 fn service(state: &State) -> OpenApiService<Apis, ()> {
+    let with = || state.clone();
     let apis = (
         (
-            alerts::Alerts(state.clone()),
-            incidents::Incidents(state.clone()),
-            calls::Calls(state.clone()),
-            kill_switch::KillSwitches(state.clone()),
-            health::Health(state.clone()),
+            alerts::Alerts(with()),
+            incidents::Incidents(with()),
+            kill_switch::KillSwitches(with()),
+            health::Health(with()),
+            readiness::Readinesses(with()),
         ),
+        (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
         (
-            schedules::Schedules(state.clone()),
-            overrides::Overrides(state.clone()),
-            oncall::OnCalls(state.clone()),
-            calendars::Calendars(state.clone()),
-            feeds::Feeds(state.clone()),
+            policies::Policies(with()),
+            simulate::Simulations(with()),
+            routing::Routing(with()),
+            silences::Silences(with()),
+            heartbeats::Heartbeats(with()),
+        ),
+        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
+        (
+            schedules::Schedules(with()),
+            overrides::Overrides(with()),
+            oncall::OnCalls(with()),
+            calendars::Calendars(with()),
+            feeds::Feeds(with()),
         ),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
@@ -173,11 +233,12 @@ pub fn app(state: State, keys: Keys, limits: Limits, metrics: Option<PrometheusH
         .at("/openapi.json", get(guarded(specification, docs)))
         .at("/metrics", get(guarded(figures, limits.metrics)))
         .nest("/", service)
-        .data(keys)
         .around(move |endpoint, request| {
             let limits = Arc::clone(&around);
             async move { Ok(serve(endpoint, request, &limits).await) }
         })
+        // Outermost: what stands around a request wants to know who asks.
+        .data(keys)
 }
 
 /// A page that shows no alert, for whoever `access` says.
@@ -202,9 +263,15 @@ fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl E
 async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
     let id = request_id(&request);
     let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
+    let is_import = request.uri().path().ends_with("/import");
+    // A file may be large, and is taken from nobody but who may send it.
+    let (bytes, time) = match is_import && auth::caller(&request).is_some() {
+        true => (limits.import, IMPORT_TIME),
+        false => (limits.body, limits.time),
+    };
     let answer = async {
         let within = async {
-            let body = request.take_body().into_bytes_limit(limits.body).await;
+            let body = request.take_body().into_bytes_limit(bytes).await;
             match body {
                 Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
                 Err(error) => return error::from_framework(error.into()),
@@ -214,7 +281,7 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
                 Err(error) => error::from_framework(error),
             }
         };
-        match tokio::time::timeout(limits.time, within).await {
+        match tokio::time::timeout(time, within).await {
             Ok(response) => response,
             // Alertmanager tries again on 5xx, and only then.
             Err(_) => error::response(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long"),

@@ -5,6 +5,7 @@ mod oracle;
 mod properties;
 mod stories;
 mod words;
+mod world;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{collection::vec, option, prelude::*};
@@ -192,7 +193,7 @@ impl Turn {
 fn calls(commands: &[Command]) -> Vec<(Recipient, Position)> {
     let call = |command: &Command| match command {
         Command::Call { to, at } => Some((to.clone(), *at)),
-        Command::CancelCalls | Command::Note(_) => None,
+        _ => None,
     };
     commands.iter().filter_map(call).collect()
 }

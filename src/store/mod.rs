@@ -10,7 +10,9 @@ mod contacts;
 mod feeds;
 mod heartbeats;
 mod incidents;
+mod named;
 mod policies;
+mod reminders;
 mod routing;
 mod schedules;
 mod seeds;
@@ -31,13 +33,17 @@ use writer::Writer;
 
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
-pub use contacts::{Contact, ContactData, ContactNumber};
+pub use contacts::{
+    Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
+    ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
+};
 pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
-pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident};
+pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
+pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
-pub use schedules::{ImportReport, Imported, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
+pub use schedules::{ImportCounts, ImportedDuty, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
@@ -105,7 +111,9 @@ impl Store {
             let url = url.clone();
             Box::pin(async move { connect(&url, 1).await })
         };
-        Ok(Self { read, writer: Writer::start(write, anew) })
+        let store = Self { read, writer: Writer::start(write, anew) };
+        store.index_contacts().await?;
+        Ok(store)
     }
 
     /// A store that is nowhere: for what needs one and asks nothing of it.

@@ -2,6 +2,7 @@
 //! ring, listen and press keys; and what needs no telephone, on real databases.
 
 mod cli;
+mod contacts;
 mod databases;
 mod engine;
 mod faults;
@@ -10,7 +11,10 @@ mod harness;
 mod http;
 mod keys;
 mod outcomes;
+mod quiet;
 mod records;
 mod scene;
+mod scheduled;
 mod schedules;
+mod simulation;
 mod store;

@@ -171,9 +171,13 @@ impl<'a> Ledger<'a> {
             | (Event::Repeated, Standing::Running | Standing::Taken(_))
             | (Event::Worsened, Standing::Running) => {}
             (Event::Resolved { .. }, _) => {
+                self.said.push(Command::CancelCalls);
+                // Here it is always the sender who says so, and whoever had it is told.
+                if let Standing::Taken(Actor::Contact { id, .. }) = &self.standing {
+                    self.said.push(Command::TellOver { to: *id });
+                }
                 self.standing = Standing::Over;
                 self.alarm = None;
-                self.said.push(Command::CancelCalls);
             }
             (Event::Acknowledged { by }, _) => {
                 self.standing = Standing::Taken(by.clone());
@@ -189,6 +193,7 @@ impl<'a> Ledger<'a> {
             }
             (Event::NoWayOut { .. }, _) => {}
             (Event::Repeated | Event::Worsened, _) => self.page_again(present, now),
+            (Event::HushChanged | Event::Rescheduled { .. }, _) => unreachable!("not among these happenings"),
         }
         std::mem::take(&mut self.said)
     }

@@ -12,6 +12,7 @@ fn applies(state: &State, event: &Event, now: DateTime<Utc>) -> bool {
         Event::NoWayOut { at } => matches!(state, State::Escalating { at: here, .. } if here == at),
         Event::Repeated => matches!(state, State::Exhausted { .. }),
         Event::Worsened => matches!(state, State::Exhausted { .. } | State::Acknowledged { .. }),
+        Event::HushChanged | Event::Rescheduled { .. } => unreachable!("not among these happenings"),
     }
 }
 
@@ -58,7 +59,7 @@ whatever_happens! {
                 Event::Due { .. } => policy.ack_timeout.is_some() && due_at(&turn.before).is_some_and(|due| due <= turn.now),
                 Event::Escalated { at, .. } => *at == stage(&turn.before),
                 Event::Worsened => true,
-                Event::Acknowledged { .. } | Event::NoWayOut { .. } | Event::Resolved { .. } | Event::Repeated => false,
+                _ => false,
             };
             assert!(rule, "{turn:#?}");
         }

@@ -2,12 +2,12 @@
 
 use super::*;
 
-const ANN: u8 = 1;
-const BEN: u8 = 3;
-const EVA: u8 = 5;
-const EVERYBODY: u8 = u8::MAX;
+pub(super) const ANN: u8 = 1;
+pub(super) const BEN: u8 = 3;
+pub(super) const EVA: u8 = 5;
+pub(super) const EVERYBODY: u8 = u8::MAX;
 
-fn step(people: &[u8], attempts: u32, between: u32, after: u32) -> Step {
+pub(super) fn step(people: &[u8], attempts: u32, between: u32, after: u32) -> Step {
     Step {
         targets: people.iter().map(|n| person(*n)).collect(),
         attempts,
@@ -61,7 +61,7 @@ fn no_route(run: u32, round: u32, step: u32, attempt: u32) -> Event {
 }
 
 /// What is done, and where it stands now, in words: `run.round.step#attempt`, all as they are stored.
-fn in_words(state: &State, commands: &[Command]) -> String {
+pub(super) fn in_words(state: &State, commands: &[Command]) -> String {
     let name = |to: &Recipient| match to {
         Recipient::Contact(id) if *id == contact(ANN) => "Ann".to_owned(),
         Recipient::Contact(id) if *id == contact(BEN) => "Ben".to_owned(),
@@ -78,10 +78,31 @@ fn in_words(state: &State, commands: &[Command]) -> String {
             Command::CancelCalls => "end the calls".into(),
             Command::Note(Note::NobodyToCall { at }) => format!("nobody in {}", place(at)),
             Command::Note(Note::RoundNotCounted { round }) => format!("round {round} is not counted"),
+            Command::Text { to, at } => format!("text {} for {}#{}", name(to), place(&at.stage), at.attempt),
+            Command::TellOver { to } => format!("tell {} that it is over", name(&Recipient::Contact(*to))),
+            Command::Note(Note::OutsideCalendar { at }) => format!("{} is outside its calendar", place(at)),
+            Command::Note(Note::NoWayToText { at }) => format!("no texts for {}", place(at)),
+            Command::Note(Note::Held { until, .. }) => format!("it is held until {}", time(until)),
+            Command::Note(Note::NoLongerHeld) => "it is no longer held".into(),
+            Command::Note(Note::BeginsAgain { at }) => format!("all again at {}", time(at)),
+            Command::Note(Note::LastResort) => "the last resort".into(),
+            Command::Note(Note::TooLate { due_at }) => format!("too late for {}", time(due_at)),
+            Command::Note(Note::Rescheduled { due_at }) => format!("put off to {}", time(due_at)),
         });
     }
     words.push(match state {
+        State::Held { at, until: Some(until), reason } => {
+            format!("held by {reason:?} at {} until {}", place(at), time(until))
+        }
         State::Held { .. } => "held".into(),
+        State::Scheduled { due_at, expires_at } => {
+            format!("scheduled for {} to {}", time(due_at), time(expires_at))
+        }
+        State::Expired => "expired".into(),
+        State::Escalating { at, due_at, phase: Phase::Texted } => {
+            format!("{}#{} texted until {}", place(&at.stage), at.attempt, time(due_at))
+        }
+        State::Exhausted { at, until: Some(until) } => format!("exhausted at {} until {}", place(at), time(until)),
         State::Escalating { at, due_at, .. } => format!("{}#{} until {}", place(&at.stage), at.attempt, time(due_at)),
         State::Acknowledged { by, at, until: Some(until) } => {
             format!("{} has it at {} until {}", by.name(), place(at), time(until))
@@ -138,7 +159,7 @@ fn ben_takes_it_and_it_is_his_until_it_is_over() {
             (202, EVERYBODY, Event::Repeated, "person 3 has it at 0.0.1 until 3800"),
             (203, EVERYBODY, no_route(0, 0, 1, 1), "person 3 has it at 0.0.1 until 3800"),
             (3799, EVERYBODY, due(), "person 3 has it at 0.0.1 until 3800"),
-            (3799, EVERYBODY, over(), "end the calls, resolved"),
+            (3799, EVERYBODY, over(), "end the calls, tell Ben that it is over, resolved"),
             (3800, EVERYBODY, due(), "resolved"),
             (3801, EVERYBODY, takes_it(EVA), "resolved"),
             (3802, EVERYBODY, passed_on(0, 0, 0), "resolved"),

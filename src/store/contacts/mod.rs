@@ -1,19 +1,36 @@
 //! The address book: contacts and their numbers.
 
+mod deletion;
+mod groups;
+mod import;
+mod memberships;
+mod search;
+mod terms;
+mod trouble;
+mod windows;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use entity::{contact, contact_group_member, contact_number};
+use entity::{contact, contact_number};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, sea_query::Expr,
 };
 use uuid::Uuid;
 
+pub use groups::{Group, GroupData};
+pub use import::{ImportOptions, ImportReport, ImportRow, Imported};
+pub use search::{ContactCursor, ContactFilter, ContactPage, NotACursor};
+pub use windows::{ONCALL, OncallWindow, WindowImport};
+
 use super::{Error, Store, seeds};
-use crate::{
-    id::{ContactId, GroupId},
-    phone::PhoneNumber,
-};
+use crate::{id::ContactId, phone::PhoneNumber};
+
+/// Rows in one statement: a database takes so and so many values at once.
+const ROWS: usize = 500;
+/// The most numbers a contact may have.
+pub const MOST_NUMBERS: usize = 10;
 
 /// A person who can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,18 +201,42 @@ impl Store {
         self.write(move |tx| Box::pin(async move { update(tx, id, version, data, now).await })).await
     }
 
+    /// Sets what is kept of a contact's PIN, or takes it away, if the contact still is at `version`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it is not, or is there no more.
+    pub async fn set_contact_pin(
+        &self,
+        id: ContactId,
+        version: i64,
+        hash: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let updated = contact::Entity::update_many()
+                    .set(contact::ActiveModel {
+                        pin_hash: Set(hash),
+                        version: Set(version + 1),
+                        updated_at: Set(now),
+                        ..Default::default()
+                    })
+                    .filter(contact::Column::Id.eq(id.0))
+                    .filter(contact::Column::Version.eq(version))
+                    .exec(tx)
+                    .await?;
+                if updated.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
+            })
+        })
+        .await
+    }
+
     /// A contact by its identifier.
     ///
     /// # Errors
     /// If the database does not answer.
     pub async fn contact(&self, id: ContactId) -> Result<Option<Contact>, Error> {
-        let Some(row) = contact::Entity::find_by_id(id.0).one(&self.read).await? else { return Ok(None) };
-        let numbers = contact_number::Entity::find()
-            .filter(contact_number::Column::ContactId.eq(id.0))
-            .order_by_asc(contact_number::Column::Position)
-            .all(&self.read)
-            .await?;
-        read(row, numbers).map(Some)
+        Ok(load(&self.read, &[id.0]).await?.pop())
     }
 
     /// The contacts of these identifiers that there are.
@@ -203,41 +244,8 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn contacts_by_id(&self, ids: &[ContactId]) -> Result<Vec<Contact>, Error> {
-        let mut contacts = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(500) {
-            let ids = || ids.iter().map(|id| id.0);
-            let rows = contact::Entity::find().filter(contact::Column::Id.is_in(ids())).all(&self.read).await?;
-            if rows.is_empty() {
-                continue;
-            }
-            let mut numbers: HashMap<Uuid, Vec<contact_number::Model>> = HashMap::new();
-            let all = contact_number::Entity::find()
-                .filter(contact_number::Column::ContactId.is_in(ids()))
-                .order_by_asc(contact_number::Column::Position)
-                .all(&self.read)
-                .await?;
-            for number in all {
-                numbers.entry(number.contact_id).or_default().push(number);
-            }
-            for row in rows {
-                let numbers = numbers.remove(&row.id).unwrap_or_default();
-                contacts.push(read(row, numbers)?);
-            }
-        }
-        Ok(contacts)
-    }
-
-    /// Who is in a group, in its order.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn group_members(&self, id: GroupId) -> Result<Vec<ContactId>, Error> {
-        let rows = contact_group_member::Entity::find()
-            .filter(contact_group_member::Column::GroupId.eq(id.0))
-            .order_by_asc(contact_group_member::Column::Position)
-            .all(&self.read)
-            .await?;
-        Ok(rows.into_iter().map(|row| ContactId(row.contact_id)).collect())
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        load(&self.read, &ids).await
     }
 
     /// Contacts with exactly this name, in full or without the surname.
@@ -252,7 +260,7 @@ impl Store {
 }
 
 async fn insert(tx: &DatabaseTransaction, id: ContactId, data: ContactData, now: DateTime<Utc>) -> Result<(), Error> {
-    let numbers = data.numbers.clone();
+    let (numbers, terms) = (data.numbers.clone(), terms::rows(id.0, &data).collect());
     let row = contact::ActiveModel {
         id: Set(id.0),
         version: Set(1),
@@ -261,7 +269,8 @@ async fn insert(tx: &DatabaseTransaction, id: ContactId, data: ContactData, now:
         ..columns(data, now)?
     };
     contact::Entity::insert(row).exec_without_returning(tx).await?;
-    write_numbers(tx, id, numbers).await
+    insert_all(tx, terms).await?;
+    insert_all(tx, number_rows(id.0, numbers).collect()).await
 }
 
 async fn update(
@@ -271,9 +280,8 @@ async fn update(
     data: ContactData,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let numbers = data.numbers.clone();
     let updated = contact::Entity::update_many()
-        .set(columns(data, now)?)
+        .set(columns(data.clone(), now)?)
         .col_expr(contact::Column::Version, Expr::val(version + 1))
         .filter(contact::Column::Id.eq(id.0))
         .filter(contact::Column::Version.eq(version))
@@ -282,8 +290,9 @@ async fn update(
     if updated.rows_affected != 1 {
         return Err(Error::Conflict);
     }
+    terms::renew(tx, id.0, &data).await?;
     contact_number::Entity::delete_many().filter(contact_number::Column::ContactId.eq(id.0)).exec(tx).await?;
-    write_numbers(tx, id, numbers).await
+    insert_all(tx, number_rows(id.0, data.numbers).collect()).await
 }
 
 fn columns(data: ContactData, now: DateTime<Utc>) -> Result<contact::ActiveModel, Error> {
@@ -309,18 +318,61 @@ fn columns(data: ContactData, now: DateTime<Utc>) -> Result<contact::ActiveModel
     })
 }
 
-async fn write_numbers(tx: &DatabaseTransaction, id: ContactId, numbers: Vec<ContactNumber>) -> Result<(), Error> {
-    for (position, number) in (0..).zip(numbers) {
-        let row = contact_number::ActiveModel {
-            contact_id: Set(id.0),
-            position: Set(position),
-            number: Set(number.number.into()),
-            kind: Set(number.kind),
-            label: Set(number.label),
-        };
-        contact_number::Entity::insert(row).exec_without_returning(tx).await?;
+fn number_rows(id: Uuid, numbers: Vec<ContactNumber>) -> impl Iterator<Item = contact_number::ActiveModel> {
+    (0..).zip(numbers).map(move |(position, number)| contact_number::ActiveModel {
+        contact_id: Set(id),
+        position: Set(position),
+        number: Set(number.number.into()),
+        kind: Set(number.kind),
+        label: Set(number.label),
+    })
+}
+
+/// Inserts rows, many in a statement.
+async fn insert_all<A>(tx: &DatabaseTransaction, rows: Vec<A>) -> Result<(), Error>
+where
+    A: sea_orm::ActiveModelTrait + Send,
+    <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
+{
+    let mut rows = rows.into_iter();
+    loop {
+        let some: Vec<A> = rows.by_ref().take(ROWS).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        A::Entity::insert_many(some).exec_without_returning(tx).await?;
     }
-    Ok(())
+}
+
+/// The contacts of these identifiers that there are, in any order.
+async fn load(database: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Contact>, Error> {
+    let mut contacts = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(ROWS) {
+        let ids = ids.iter().copied();
+        let rows = contact::Entity::find().filter(contact::Column::Id.is_in(ids)).all(database).await?;
+        contacts.extend(read_all(database, rows).await?);
+    }
+    Ok(contacts)
+}
+
+/// Contacts with their numbers, in the order of their rows.
+async fn read_all(database: &impl ConnectionTrait, rows: Vec<contact::Model>) -> Result<Vec<Contact>, Error> {
+    let mut numbers: HashMap<Uuid, Vec<contact_number::Model>> = HashMap::new();
+    for rows in rows.chunks(ROWS) {
+        let all = contact_number::Entity::find()
+            .filter(contact_number::Column::ContactId.is_in(rows.iter().map(|row| row.id)))
+            .order_by_asc(contact_number::Column::Position)
+            .all(database)
+            .await?;
+        for number in all {
+            numbers.entry(number.contact_id).or_default().push(number);
+        }
+    }
+    let contact = |row: contact::Model| {
+        let numbers = numbers.remove(&row.id).unwrap_or_default();
+        read(row, numbers)
+    };
+    rows.into_iter().map(contact).collect()
 }
 
 fn read(row: contact::Model, numbers: Vec<contact_number::Model>) -> Result<Contact, Error> {

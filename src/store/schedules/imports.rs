@@ -18,7 +18,7 @@ use crate::{
 
 /// Somebody's duty as a calendar has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportedDuty {
     /// What the calendar calls the event.
     pub uid: String,
     /// Which occurrence of an event that comes again: when it would have begun.
@@ -42,7 +42,7 @@ pub enum Run {
 
 /// What an import did, or would do: how many overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportReport {
+pub struct ImportCounts {
     /// Were not there.
     pub created: u64,
     /// Were there and said something else.
@@ -62,12 +62,12 @@ impl Store {
     pub async fn import_overrides(
         &self,
         schedule: ScheduleId,
-        imported: Vec<Imported>,
+        imported: Vec<ImportedDuty>,
         uids: HashSet<String>,
         by: &str,
         now: DateTime<Utc>,
         run: Run,
-    ) -> Result<Option<ImportReport>, Error> {
+    ) -> Result<Option<ImportCounts>, Error> {
         let by = by.to_owned();
         self.write(move |tx| {
             Box::pin(async move {
@@ -87,11 +87,11 @@ impl Store {
                         there.insert(key, read_override(row)?);
                     }
                 }
-                let (mut report, mut new) = (ImportReport::default(), Vec::new());
+                let (mut report, mut new) = (ImportCounts::default(), Vec::new());
                 let (mut changed, mut gone) = (Vec::new(), Vec::new());
                 for one in imported {
                     let key = key(&one);
-                    let Imported { mut people, from, until, .. } = one;
+                    let ImportedDuty { mut people, from, until, .. } = one;
                     people.sort_unstable();
                     people.dedup();
                     let kind = OverrideKind::Replace;
@@ -136,7 +136,7 @@ impl Store {
 }
 
 /// What an override is found by: which occurrence, a sign that no instant has in it, and the event's name.
-fn key(imported: &Imported) -> String {
+fn key(imported: &ImportedDuty) -> String {
     let occurrence = imported.occurrence.map(|at| at.format("%Y%m%dT%H%M%SZ").to_string());
     format!("{}#{}", occurrence.unwrap_or_default(), imported.uid)
 }

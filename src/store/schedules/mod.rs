@@ -17,7 +17,7 @@ use sea_orm::{
 };
 
 pub use duties::NamedDuty;
-pub use imports::{ImportReport, Imported, Run};
+pub use imports::{ImportCounts, ImportedDuty, Run};
 pub use looks::Look;
 pub use spans::NamedOverride;
 
@@ -177,7 +177,7 @@ impl Store {
 
 /// Has the engine look at a schedule, as part of a change of its overrides or windows. Returns whether
 /// there is such a schedule.
-async fn touch(tx: &DatabaseTransaction, id: ScheduleId, now: DateTime<Utc>) -> Result<bool, Error> {
+pub(super) async fn touch(tx: &DatabaseTransaction, id: ScheduleId, now: DateTime<Utc>) -> Result<bool, Error> {
     let touched = schedule::Entity::update_many()
         .col_expr(schedule::Column::NextLookAt, Expr::val(now))
         .col_expr(schedule::Column::Revision, Expr::col(schedule::Column::Revision).add(1))

@@ -1,0 +1,635 @@
+//! The address book in the store, on both databases: who is found, who may be deleted, what an import
+//! makes of rows.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use ringdown::{
+    escalation::{OnExhausted, Policy, Target},
+    exchange::{LocalOrInstant, contacts::Availability, csv::BadRow},
+    id::{ContactId, GroupId},
+    store::{
+        ContactCursor, ContactData, ContactFilter, Deletion, Error, GroupData, ImportOptions, ImportReport, ImportRow,
+        Imported, Store, WindowImport,
+    },
+    wallclock::Zone,
+};
+use sea_orm::ConnectionTrait;
+
+use crate::{
+    databases::{Database, on_both_databases},
+    scene::{Scene, evening, number, step},
+};
+
+on_both_databases! {
+    a_contact_is_found_by_the_beginnings_of_what_they_are
+    what_is_edited_is_found_as_it_is_now
+    tags_groups_and_switches_narrow_a_search
+    common_beginnings_are_found_as_rare_ones_are
+    a_list_shows_everybody_once_while_others_come_and_go
+    contacts_of_an_older_version_are_indexed_when_the_store_is_opened
+    of_two_editors_one_wins
+    nobody_is_deleted_who_is_used
+    a_group_is_not_deleted_while_a_policy_names_it
+    a_group_keeps_its_order_and_its_name_to_itself
+    an_import_makes_changes_and_leaves
+    a_row_says_nothing_about_what_it_does_not_have
+    the_same_person_twice_in_a_file_is_told
+    all_or_nothing_is_nothing_if_a_row_is_bad
+    a_dry_run_says_what_an_import_would_do
+    windows_are_read_by_the_clocks_of_their_schedule
+    a_calendar_of_windows_comes_in_once
+    a_file_that_breaks_off_is_an_error
+}
+
+fn named(name: &str, surname: &str, numbers: &[&str]) -> ContactData {
+    let numbers = numbers.iter().map(|text| number(text).into()).collect();
+    ContactData { name: name.into(), surname: surname.into(), numbers, ..ContactData::default() }
+}
+
+async fn add(store: &Store, data: ContactData) -> ContactId {
+    store.create_contact(data, evening()).await.expect("it is stored")
+}
+
+async fn version(store: &Store, id: ContactId) -> i64 {
+    store.contact(id).await.expect("an answer").expect("a contact").version
+}
+
+/// The first names of everybody who is found, in their order.
+async fn found(store: &Store, filter: ContactFilter) -> Vec<String> {
+    let page = store.contacts(&filter, None, 100).await.expect("an answer");
+    assert_eq!(page.next, None);
+    page.items.into_iter().map(|contact| contact.data.name).collect()
+}
+
+async fn search(store: &Store, query: &str) -> Vec<String> {
+    found(store, ContactFilter { prefix: Some(query.into()), ..ContactFilter::default() }).await
+}
+
+async fn a_contact_is_found_by_the_beginnings_of_what_they_are(database: Database) {
+    let store = database.store().await;
+    add(&store, named("Ana María", "Öztürk", &["+393331234567", "8123"])).await;
+    add(&store, ContactData { email: "ben@example.com".into(), ..named("Ben", "Ana_100%", &["+442071838750"]) }).await;
+    add(&store, named("Čeda", "", &[])).await;
+    let both = vec!["Ana María", "Ben"];
+    for (query, expected) in [
+        ("ana", both.clone()),
+        ("ANA", both.clone()),
+        ("an öz", vec!["Ana María"]),
+        ("özt", vec!["Ana María"]),
+        ("mar", vec!["Ana María"]),
+        ("marí", vec!["Ana María"]),
+        ("maría x", vec![]),
+        ("zt", vec![]),
+        ("če", vec!["Čeda"]),
+        ("ben@exa", vec!["Ben"]),
+        ("+39 333", vec!["Ana María"]),
+        ("0039-333", vec!["Ana María"]),
+        ("333 12", vec!["Ana María"]),
+        ("020 7183", vec!["Ben"]),
+        ("8123", vec!["Ana María"]),
+        ("123", vec![]),
+        // Nothing is a wildcard.
+        ("%", vec![]),
+        ("_", vec![]),
+        ("ana_", both.clone()),
+        ("a%a", vec!["Ana María", "Ben"]),
+        ("100%", vec!["Ben"]),
+        ("\\", vec![]),
+        ("*", vec![]),
+        ("'; DROP TABLE contact; --", vec![]),
+        ("", vec!["Ana María", "Ben", "Čeda"]),
+    ] {
+        assert_eq!(search(&store, query).await, expected, "{query:?}");
+    }
+}
+
+async fn what_is_edited_is_found_as_it_is_now(database: Database) {
+    let store = database.store().await;
+    let id = add(&store, named("Ana", "Rossi", &["+393331234567"])).await;
+    let data = named("Ana", "Bianchi", &["+393331234568"]);
+    store.update_contact(id, 1, data, evening()).await.expect("it is stored");
+    assert_eq!(search(&store, "ross").await, Vec::<String>::new());
+    assert_eq!(search(&store, "393331234567").await, Vec::<String>::new());
+    assert_eq!(search(&store, "bian").await, ["Ana"]);
+    assert_eq!(search(&store, "393331234568").await, ["Ana"]);
+    assert_eq!(store.delete_contact(id, 2, evening()).await, Ok(Deletion::Done));
+    assert_eq!(search(&store, "ana").await, Vec::<String>::new());
+    assert_eq!(store.contact(id).await, Ok(None));
+}
+
+async fn tags_groups_and_switches_narrow_a_search(database: Database) {
+    let store = database.store().await;
+    let tagged = |name, tags: &[&str]| ContactData {
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        ..named(name, "Rossi", &[])
+    };
+    let ana = add(&store, tagged("Ana", &["Ops", "night shift"])).await;
+    let ben = add(&store, ContactData { enabled: false, ..tagged("Ben", &["ops"]) }).await;
+    add(&store, tagged("Cem", &["opsen"])).await;
+    let members = vec![ben, ana];
+    let data = GroupData { name: "ops".into(), members, ..GroupData::default() };
+    let group = store.create_group(data, evening()).await.expect("it is stored");
+    let filter = ContactFilter::default;
+    let tag = |tag: &str| ContactFilter { tag: Some(tag.into()), ..filter() };
+    assert_eq!(found(&store, tag("OPS")).await, ["Ana", "Ben"]);
+    assert_eq!(found(&store, tag("op")).await, Vec::<String>::new());
+    assert_eq!(found(&store, tag("night shift")).await, ["Ana"]);
+    assert_eq!(search(&store, "#ops").await, Vec::<String>::new(), "a tag is no name");
+    assert_eq!(found(&store, ContactFilter { group: Some(group), ..filter() }).await, ["Ana", "Ben"]);
+    assert_eq!(found(&store, ContactFilter { enabled: Some(false), ..filter() }).await, ["Ben"]);
+    let all =
+        ContactFilter { prefix: Some("ross".into()), tag: Some("ops".into()), group: Some(group), enabled: Some(true) };
+    assert_eq!(found(&store, all).await, ["Ana"]);
+    let nobody = ContactFilter { group: Some(GroupId::generate()), ..filter() };
+    assert_eq!(found(&store, nobody).await, Vec::<String>::new());
+    let groups = store.groups_of(&[ana, ben]).await.expect("an answer");
+    assert_eq!(groups[&ana], ["ops"]);
+}
+
+/// More contacts begin alike than are looked up one by one: another way, the same answer.
+async fn common_beginnings_are_found_as_rare_ones_are(database: Database) {
+    let store = database.store().await;
+    let rows = (0..1700).map(|n| ImportRow {
+        name: format!("Anna {n:04}"),
+        surname: Some(if n % 100 == 0 { "Öz".into() } else { "Rossi".into() }),
+        first_number: Some(number(&format!("+39333{n:07}"))),
+        ..row(n + 2, "", "")
+    });
+    let report = import(&store, rows.collect(), options()).await;
+    assert_eq!(report.created, 1700);
+    let page = async |query: &str, cursor: Option<ContactCursor>| {
+        let filter = ContactFilter { prefix: Some(query.into()), ..ContactFilter::default() };
+        let page = store.contacts(&filter, cursor.as_ref(), 10).await.expect("an answer");
+        (page.items.into_iter().map(|contact| contact.data.name).collect::<Vec<_>>(), page.next)
+    };
+    let (first, next) = page("ann", None).await;
+    assert_eq!(first, (0..10).map(|n| format!("Anna {n:04}")).collect::<Vec<_>>());
+    assert_eq!(page("ann", next).await.0[0], "Anna 0010");
+    let (oez, next) = page("ann öz", None).await;
+    assert_eq!(oez, (0..10).map(|n| format!("Anna {:04}", n * 100)).collect::<Vec<_>>());
+    assert_eq!(page("öz ann", next).await.0.len(), 7);
+    assert_eq!(page("anna 1234", None).await.0, ["Anna 1234"]);
+}
+
+async fn a_list_shows_everybody_once_while_others_come_and_go(database: Database) {
+    let store = database.store().await;
+    let mut ids = Vec::new();
+    for n in 0..250 {
+        // Many are called the same: the order goes on by their identifiers.
+        ids.push(add(&store, named(&format!("Person {:02}", n / 10), "", &[])).await);
+    }
+    let mut seen = Vec::new();
+    let mut cursor: Option<ContactCursor> = None;
+    for round in 0.. {
+        let page = store.contacts(&ContactFilter::default(), cursor.as_ref(), 30).await.expect("an answer");
+        seen.extend(page.items.iter().map(|contact| contact.id));
+        let Some(next) = page.next else { break };
+        // The text of it is all that a client has.
+        let next: ContactCursor = next.to_string().parse().expect("a cursor");
+        // Somebody before and somebody behind; and whom the cursor names is gone.
+        add(&store, named("Aaron", "", &[])).await;
+        add(&store, named(&format!("Zoe {round}"), "", &[])).await;
+        let last = page.items.last().expect("a contact");
+        if round == 1 {
+            assert_eq!(store.delete_contact(last.id, last.version, evening()).await, Ok(Deletion::Done));
+        }
+        cursor = Some(next);
+    }
+    let ours: Vec<ContactId> = seen.iter().copied().filter(|id| ids.contains(id)).collect();
+    assert_eq!(ours, ids, "everybody who was there all the time, once, in order");
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len(), "and nobody twice");
+}
+
+async fn contacts_of_an_older_version_are_indexed_when_the_store_is_opened(database: Database) {
+    let store = database.store().await;
+    for n in 0..3 {
+        add(&store, named(&format!("Ana {n}"), "", &["+393331234567"])).await;
+    }
+    let connection = sea_orm::Database::connect(database.url.replace("sqlite:", "sqlite://")).await.expect("it opens");
+    connection.execute_unprepared("DELETE FROM contact_term").await.expect("it is done");
+    assert_eq!(search(&store, "ana").await, Vec::<String>::new());
+    let again = database.store().await;
+    assert_eq!(search(&again, "ana").await, ["Ana 0", "Ana 1", "Ana 2"]);
+    assert_eq!(search(&again, "333").await.len(), 3);
+}
+
+async fn of_two_editors_one_wins(database: Database) {
+    let (store, other) = (database.store().await, database.store().await);
+    let id = add(&store, named("Ana", "", &[])).await;
+    let (one, two) = tokio::join!(
+        store.update_contact(id, 1, named("One", "", &[]), evening()),
+        other.update_contact(id, 1, named("Two", "", &[]), evening()),
+    );
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(one.and(two), Err(Error::Conflict));
+    assert_eq!(store.set_contact_pin(id, 1, Some("$argon2id$".into()), evening()).await, Err(Error::Conflict));
+    assert_eq!(store.delete_contact(id, 1, evening()).await, Err(Error::Conflict));
+    store.set_contact_pin(id, 2, Some("$argon2id$".into()), evening()).await.expect("it is stored");
+    let there = store.contact(id).await.expect("an answer").expect("a contact");
+    assert_eq!((there.version, there.pin_hash.as_deref()), (3, Some("$argon2id$")));
+    // Editing leaves the PIN alone.
+    store.update_contact(id, 3, named("Three", "", &[]), evening()).await.expect("it is stored");
+    assert!(store.contact(id).await.expect("an answer").expect("a contact").pin_hash.is_some());
+}
+
+async fn nobody_is_deleted_who_is_used(database: Database) {
+    let scene = Scene::on(&database).await;
+    let store = &scene.store;
+    let ana = scene.contact("Ana", &["+393331234567"]).await;
+    let ben = scene.contact("Ben", &["+393331234568"]).await;
+    let policy = Policy {
+        steps: vec![step(&[Target::Contact(ben)], 1, 60, 60), step(&[Target::Contact(ana)], 1, 60, 60)],
+        on_exhausted: Some(OnExhausted::LastResort(step(&[Target::Contact(ana)], 1, 60, 60))),
+        ..Policy::default()
+    };
+    scene.policy("night", policy, true).await;
+    let ops = GroupData { name: "ops".into(), members: vec![ana], ..GroupData::default() };
+    store.create_group(ops, evening()).await.expect("it is stored");
+    let windows = vec![window_row(2, "Ana", evening(), 3600), window_row(3, "Ana", evening() - TimeDelta::days(9), 60)];
+    assert_eq!(import_windows(store, windows).await.created, 2);
+    let connection = sea_orm::Database::connect(database.url.replace("sqlite:", "sqlite://")).await.expect("it opens");
+    let web = serde_json::json!({
+        "zone": "UTC",
+        "layers": [{ "name": "days", "rotation": {
+            "participants": [ana], "start": "2026-01-01T00:00:00", "every": 1, "unit": "weeks" } }],
+    });
+    let insert = format!(
+        "INSERT INTO schedule (id, name, description, document, version, on_duty, updated_at) \
+         VALUES ({}, 'web', '', '{web}', 1, '[]', '2026-01-01 00:00:00+00:00')",
+        if database.url.starts_with("sqlite:") { "randomblob(16)" } else { "gen_random_uuid()" },
+    );
+    connection.execute_unprepared(&insert).await.expect("a schedule");
+
+    let used = [
+        "group ops",
+        "policy night, step 2",
+        "policy night, last resort",
+        "schedule oncall, window until 2027-01-15 09:00",
+        "schedule web, layer days",
+    ];
+    assert_eq!(store.where_used(ana, evening()).await.expect("an answer"), used);
+    let refused = store.delete_contact(ana, version(store, ana).await, evening()).await;
+    assert_eq!(refused, Ok(Deletion::InUse(used.map(str::to_owned).to_vec())));
+    assert!(store.contact(ana).await.expect("an answer").is_some());
+    assert_eq!(search(store, "ana").await, ["Ana"], "nothing of them is gone");
+    let later = evening() + TimeDelta::hours(2);
+    let used = store.where_used(ana, later).await.expect("an answer");
+    assert!(!used.iter().any(|place| place.contains("window")), "what is over refers to nobody: {used:?}");
+
+    scene
+        .policy("night", Policy { steps: vec![step(&[Target::Contact(ben)], 1, 60, 60)], ..Policy::default() }, true)
+        .await;
+    connection.execute_unprepared("DELETE FROM schedule WHERE name = 'web'").await.expect("it is gone");
+    let group = store.group_named("ops").await.expect("an answer").expect("a group");
+    assert_eq!(store.delete_group(group.id, group.version).await, Ok(Deletion::Done));
+    assert_eq!(store.delete_contact(ana, version(store, ana).await, later).await, Ok(Deletion::Done));
+    assert_eq!(store.oncall_windows(None).await, Ok(Vec::new()));
+}
+
+async fn a_group_is_not_deleted_while_a_policy_names_it(database: Database) {
+    let scene = Scene::on(&database).await;
+    let data = GroupData { name: "ops".into(), ..GroupData::default() };
+    let id = scene.store.create_group(data, evening()).await.expect("it is stored");
+    scene
+        .policy("night", Policy { steps: vec![step(&[Target::Group(id)], 1, 60, 60)], ..Policy::default() }, true)
+        .await;
+    let places = vec!["policy night, step 1".to_owned()];
+    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::InUse(places)));
+    scene.policy("night", Policy::default(), true).await;
+    assert_eq!(scene.store.delete_group(id, 2).await, Err(Error::Conflict));
+    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::Done));
+    assert_eq!(scene.store.group(id).await, Ok(None));
+}
+
+async fn a_group_keeps_its_order_and_its_name_to_itself(database: Database) {
+    let store = database.store().await;
+    let mut people = Vec::new();
+    for name in ["Ana", "Ben", "Cem"] {
+        people.push(add(&store, named(name, "", &[])).await);
+    }
+    let group = |name: &str, members: &[ContactId]| GroupData {
+        name: name.into(),
+        description: "who is there".into(),
+        members: members.to_vec(),
+    };
+    let order = [people[2], people[0], people[1]];
+    let id = store.create_group(group("ops", &order), evening()).await.expect("it is stored");
+    assert_eq!(store.group_members(id).await.expect("an answer"), order);
+    assert_eq!(store.create_group(group("ops", &[]), evening()).await, Err(Error::Conflict));
+    let other = store.create_group(group("web", &[]), evening()).await.expect("it is stored");
+    assert_eq!(store.update_group(other, 1, group("ops", &[]), evening()).await, Err(Error::Conflict));
+    let nobody = ContactId::generate();
+    assert_eq!(store.update_group(id, 1, group("ops", &[nobody]), evening()).await, Err(Error::Conflict));
+    assert_eq!(store.group_members(id).await.expect("an answer"), order, "a refusal changes nothing");
+    store.update_group(id, 1, group("ops", &people[..1]), evening()).await.expect("it is stored");
+    assert_eq!(store.update_group(id, 1, group("late", &[]), evening()).await, Err(Error::Conflict));
+    let groups = store.groups().await.expect("an answer");
+    let names: Vec<_> = groups.iter().map(|group| (&*group.data.name, group.version)).collect();
+    assert_eq!(names, [("ops", 2), ("web", 1)]);
+}
+
+fn options() -> ImportOptions {
+    ImportOptions { dry_run: false, atomic: false, zone: "Europe/Rome".parse().expect("a zone") }
+}
+
+fn row(line: u64, name: &str, text: &str) -> ImportRow {
+    let first_number = (!text.is_empty()).then(|| number(text));
+    ImportRow { line, name: name.into(), first_number, ..ImportRow::default() }
+}
+
+fn bad_row(line: u64) -> BadRow {
+    BadRow { line, column: None, reason: "it is bad".into() }
+}
+
+/// The rows as a file that is read in pieces of 500.
+fn file<T: Send + 'static>(mut rows: Vec<Result<T, BadRow>>) -> Imported<T> {
+    let (send, file) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        while !rows.is_empty() {
+            let rest = rows.split_off(rows.len().min(500));
+            if send.send(std::mem::replace(&mut rows, rest)).await.is_err() {
+                return;
+            }
+        }
+        let _ = send.send(Vec::new()).await;
+    });
+    file
+}
+
+async fn import(store: &Store, rows: Vec<ImportRow>, options: ImportOptions) -> ImportReport {
+    import_mixed(store, rows.into_iter().map(Ok).collect(), options).await
+}
+
+async fn import_mixed(store: &Store, rows: Vec<Result<ImportRow, BadRow>>, options: ImportOptions) -> ImportReport {
+    store.import_contacts(file(rows), options, evening()).await.expect("it is imported")
+}
+
+fn counts(report: &ImportReport) -> [u64; 4] {
+    [report.created, report.updated, report.unchanged, report.bad]
+}
+
+async fn everybody(store: &Store) -> Vec<String> {
+    found(store, ContactFilter::default()).await
+}
+
+async fn an_import_makes_changes_and_leaves(database: Database) {
+    let store = database.store().await;
+    let ana = add(&store, named("Ana", "Rossi", &["+393331234567", "+393331234568"])).await;
+    let restored = ContactId::generate();
+    let rows = || {
+        let surname = |surname: &str| Some(surname.to_owned());
+        vec![
+            // By any of her numbers and her names, in whatever case.
+            ImportRow { surname: surname("ROSSI"), city: Some("Bari".into()), ..row(2, "ana", "+393331234568") },
+            // The same number, other names: somebody else.
+            ImportRow { surname: surname("Rossi"), ..row(3, "Ben", "+393331234567") },
+            // An identifier that nobody has is kept.
+            ImportRow { id: Some(restored), ..row(4, "Cem", "+393331234569") },
+            ImportRow { groups: Some(vec!["ops".into(), "web".into()]), ..row(5, "Dan", "+393331234560") },
+        ]
+    };
+    let report = import(&store, rows(), options()).await;
+    assert_eq!((counts(&report), report.kept), ([3, 1, 0, 0], true), "{report:?}");
+    let there = store.contact(ana).await.expect("an answer").expect("a contact");
+    assert_eq!((&*there.data.name, &*there.data.surname, &*there.data.city), ("ana", "ROSSI", "Bari"));
+    assert_eq!((there.data.numbers.len(), there.version), (2, 2));
+    assert!(store.contact(restored).await.expect("an answer").is_some());
+    let dan = store.contacts_named("Dan").await.expect("an answer")[0];
+    assert_eq!(store.groups_of(&[dan]).await.expect("an answer")[&dan], ["ops", "web"]);
+
+    let again = import(&store, rows(), options()).await;
+    assert_eq!((counts(&again), again.kept), ([0, 0, 4, 0], false), "{again:?}");
+    assert_eq!(version(&store, ana).await, 2);
+
+    // By the identifier, whatever else is different; and out of a group.
+    let rows = vec![
+        ImportRow { id: Some(ana), surname: Some(String::new()), ..row(2, "Anna", "+442071838750") },
+        ImportRow { groups: Some(vec!["web".into()]), ..row(3, "Dan", "+393331234560") },
+    ];
+    assert_eq!(counts(&import(&store, rows, options()).await), [0, 2, 0, 0]);
+    let there = store.contact(ana).await.expect("an answer").expect("a contact");
+    let numbers: Vec<&str> = there.data.numbers.iter().map(|number| number.number.as_str()).collect();
+    assert_eq!(numbers, ["+442071838750", "+393331234568"]);
+    assert_eq!(search(&store, "ann").await, ["Anna"]);
+    assert_eq!(store.groups_of(&[dan]).await.expect("an answer")[&dan], ["web"]);
+    let ops = store.group_named("ops").await.expect("an answer").expect("a group");
+    assert_eq!((ops.version, ops.data.members), (2, vec![]), "whoever edits it has to read it again");
+}
+
+async fn a_row_says_nothing_about_what_it_does_not_have(database: Database) {
+    let store = database.store().await;
+    let full = ContactData {
+        email: "ana@example.com".into(),
+        language: "it".into(),
+        time_zone: "Asia/Tokyo".into(),
+        tags: vec!["ops".into()],
+        enabled: false,
+        tell_when_over: true,
+        ..named("Ana", "", &["+393331234567", "+393331234568"])
+    };
+    let id = add(&store, full.clone()).await;
+    store.set_contact_pin(id, 1, Some("$argon2id$".into()), evening()).await.expect("it is stored");
+    let report = import(&store, vec![row(2, "Ana", "+393331234568")], options()).await;
+    assert_eq!(counts(&report), [0, 0, 1, 0]);
+    let rows = vec![ImportRow { city: Some("Bari".into()), ..row(2, "Ana", "+393331234568") }];
+    assert_eq!(counts(&import(&store, rows, options()).await), [0, 1, 0, 0]);
+    let there = store.contact(id).await.expect("an answer").expect("a contact");
+    assert_eq!(there.data, ContactData { city: "Bari".into(), ..full });
+    assert_eq!((there.pin_hash.as_deref(), there.created_at), (Some("$argon2id$"), evening()));
+    // What it has and is empty is emptied.
+    let rows = vec![ImportRow {
+        email: Some(String::new()),
+        tags: Some(vec![]),
+        numbers: Some(vec![]),
+        ..row(2, "Ana", "+393331234567")
+    }];
+    assert_eq!(counts(&import(&store, rows, options()).await), [0, 1, 0, 0]);
+    let there = store.contact(id).await.expect("an answer").expect("a contact");
+    assert_eq!((&*there.data.email, there.data.tags.len(), there.data.numbers.len()), ("", 0, 1));
+}
+
+async fn the_same_person_twice_in_a_file_is_told(database: Database) {
+    let store = database.store().await;
+    let id = add(&store, named("Ana", "", &["+393331234567"])).await;
+    for name in ["Dee", "Dee"] {
+        add(&store, named(name, "", &["+393331234000"])).await;
+    }
+    let mut rows = vec![
+        row(2, "Ana", "+393331234567"),
+        ImportRow { id: Some(id), ..row(3, "Ana", "+393331234567") },
+        row(4, "Ben", "+393331234568"),
+        row(5, "ben", "+393331234568"),
+        row(6, "Dee", "+393331234000"),
+    ];
+    // Far enough behind to be in another transaction.
+    rows.extend((0..600).map(|n| row(n + 7, &format!("Other {n}"), &format!("+39334{n:07}"))));
+    rows.push(row(700, "Ben", "+393331234568"));
+    // One who says of themselves that they are somebody else.
+    rows.push(ImportRow { id: Some(ContactId::generate()), ..row(701, "Ben", "+393331234568") });
+    for dry_run in [true, false] {
+        let report = import(&store, rows.clone(), ImportOptions { dry_run, ..options() }).await;
+        assert_eq!(counts(&report), [602, 0, 1, 4], "{report:?}");
+        let told: Vec<(u64, &str)> = report.told.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+        let expected = [
+            (3, "this is the same contact as on line 2"),
+            (5, "this is the same contact as on line 4"),
+            (6, "several contacts have these names and this number: give the id"),
+            (700, "this is the same contact as on line 4"),
+        ];
+        assert_eq!(told, expected);
+    }
+    let again = import(&store, rows, options()).await;
+    assert_eq!((again.created, again.updated), (0, 0), "{again:?}");
+}
+
+async fn all_or_nothing_is_nothing_if_a_row_is_bad(database: Database) {
+    let store = database.store().await;
+    let atomic = ImportOptions { atomic: true, ..options() };
+    let rows = || {
+        let good = |n: u64| ImportRow {
+            groups: Some(vec!["ops".into()]),
+            ..row(n + 2, &format!("Person {n}"), &format!("+39333{n:07}"))
+        };
+        (0..600).map(good).map(Ok).collect::<Vec<_>>()
+    };
+    let mut with_bad = rows();
+    with_bad.push(Err(bad_row(602)));
+    let report = import_mixed(&store, with_bad.clone(), atomic).await;
+    assert_eq!((counts(&report), report.kept), ([600, 0, 0, 1], false));
+    assert_eq!(report.told, [bad_row(602)]);
+    assert_eq!(everybody(&store).await, Vec::<String>::new());
+    assert_eq!(store.groups().await, Ok(vec![]));
+    // The same without all or nothing keeps the good ones; and nothing bad keeps all.
+    let report = import_mixed(&store, with_bad, options()).await;
+    assert_eq!((counts(&report), report.kept), ([600, 0, 0, 1], true));
+    let mut more = rows();
+    more.push(Ok(row(602, "Zoe", "+393341234567")));
+    let report = import_mixed(&store, more, atomic).await;
+    assert_eq!((counts(&report), report.kept), ([1, 0, 600, 0], true));
+    assert_eq!(search(&store, "zoe").await, ["Zoe"]);
+}
+
+async fn a_dry_run_says_what_an_import_would_do(database: Database) {
+    let store = database.store().await;
+    add(&store, named("Ana", "", &["+393331234567"])).await;
+    let availability = Availability {
+        start_at: LocalOrInstant::Instant(evening()),
+        end_at: LocalOrInstant::Instant(evening() + TimeDelta::hours(1)),
+        priority: 1,
+    };
+    let rows = vec![
+        ImportRow { city: Some("Bari".into()), ..row(2, "Ana", "+393331234567") },
+        ImportRow {
+            groups: Some(vec!["ops".into()]),
+            windows: Some(vec![availability]),
+            ..row(3, "Ben", "+393331234568")
+        },
+    ];
+    for atomic in [false, true] {
+        let report = import(&store, rows.clone(), ImportOptions { dry_run: true, atomic, ..options() }).await;
+        assert_eq!((counts(&report), report.kept), ([1, 1, 0, 0], false));
+        assert_eq!(everybody(&store).await, ["Ana"]);
+        assert_eq!(store.groups().await, Ok(vec![]));
+        assert_eq!(store.oncall_windows(None).await, Ok(vec![]));
+    }
+    assert_eq!(counts(&import(&store, rows, options()).await), [1, 1, 0, 0]);
+}
+
+fn local(hour: u32) -> LocalOrInstant {
+    let at = NaiveDate::from_ymd_opt(2026, 7, 1).and_then(|day| day.and_hms_opt(hour, 0, 0));
+    LocalOrInstant::Local(at.expect("a time"))
+}
+
+async fn windows_are_read_by_the_clocks_of_their_schedule(database: Database) {
+    let store = database.store().await;
+    let windows = |spans: &[(u32, u32)]| {
+        let window =
+            |&(from, until): &(u32, u32)| Availability { start_at: local(from), end_at: local(until), priority: 2 };
+        Some(spans.iter().map(window).collect())
+    };
+    let ana = |spans: &[(u32, u32)]| vec![ImportRow { windows: windows(spans), ..row(2, "Ana", "+393331234567") }];
+    let hours = async || {
+        let windows = store.oncall_windows(None).await.expect("an answer");
+        windows.iter().map(|window| window.from.format("%H:%M").to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&import(&store, ana(&[(9, 10), (12, 13)]), options()).await), [1, 0, 0, 0]);
+    assert_eq!(hours().await, ["07:00", "10:00"], "Rome, in summer");
+    // The schedule goes by Rome now, whatever the next import says.
+    let tokyo = ImportOptions { zone: "Asia/Tokyo".parse().expect("a zone"), ..options() };
+    assert_eq!(counts(&import(&store, ana(&[(12, 13), (9, 10)]), tokyo).await), [0, 0, 1, 0]);
+    assert_eq!(counts(&import(&store, ana(&[(12, 13)]), tokyo).await), [0, 1, 0, 0]);
+    assert_eq!(hours().await, ["10:00"], "a row replaces the windows");
+    assert_eq!(counts(&import(&store, vec![row(2, "Ana", "+393331234567")], tokyo).await), [0, 0, 1, 0]);
+    assert_eq!(hours().await, ["10:00"], "unless it says nothing about them");
+    let backwards = import(&store, ana(&[(13, 12)]), tokyo).await;
+    assert_eq!((counts(&backwards), backwards.told[0].column.as_deref()), ([0, 0, 0, 1], Some("on_call_availability")));
+    assert_eq!(counts(&import(&store, ana(&[]), tokyo).await), [0, 1, 0, 0]);
+    assert_eq!(hours().await, Vec::<String>::new());
+}
+
+fn window_row(line: u64, name: &str, from: DateTime<Utc>, seconds: i64) -> WindowImport {
+    WindowImport {
+        line,
+        id: None,
+        name: name.into(),
+        surname: String::new(),
+        start_at: LocalOrInstant::Instant(from),
+        end_at: LocalOrInstant::Instant(from + TimeDelta::seconds(seconds)),
+        priority: 1,
+    }
+}
+
+async fn import_windows(store: &Store, rows: Vec<WindowImport>) -> ImportReport {
+    let options = ImportOptions { zone: Zone::UTC, ..options() };
+    store.import_windows(file(rows.into_iter().map(Ok).collect()), options, evening()).await.expect("it is imported")
+}
+
+async fn a_calendar_of_windows_comes_in_once(database: Database) {
+    let store = database.store().await;
+    let ana = add(&store, named("Ana", "Rossi", &[])).await;
+    for _ in 0..2 {
+        add(&store, named("Ben", "", &[])).await;
+    }
+    let rows = vec![
+        WindowImport { surname: "rossi".into(), ..window_row(2, "ana", evening(), 60) },
+        WindowImport { id: Some(ana), ..window_row(3, "whoever", evening() + TimeDelta::days(1), 60) },
+        // A predecessor's identifier means nobody here; the names do.
+        WindowImport {
+            id: Some(ContactId::generate()),
+            surname: "Rossi".into(),
+            ..window_row(4, "Ana", evening() + TimeDelta::days(2), 60)
+        },
+        WindowImport { surname: "Rossi".into(), ..window_row(5, "Ana", evening(), 60) },
+        window_row(6, "Ben", evening(), 60),
+        window_row(7, "Cem", evening(), 60),
+        WindowImport { id: Some(ana), ..window_row(8, "", evening(), 0) },
+        WindowImport { id: Some(ana), priority: i64::MAX, ..window_row(9, "", evening(), 60) },
+    ];
+    let report = import_windows(&store, rows.clone()).await;
+    assert_eq!((counts(&report), report.kept), ([3, 0, 1, 4], true), "{report:?}");
+    let told: Vec<(u64, &str)> = report.told.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+    let expected = [
+        (6, "2 contacts are called that: give the id"),
+        (7, "there is no such contact"),
+        (8, "it ends (2027-01-15 08:00:00 UTC) before it begins (2027-01-15 08:00:00 UTC)"),
+        (9, "9223372036854775807 is no priority"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(counts(&import_windows(&store, rows).await), [0, 0, 4, 4]);
+    let windows = store.oncall_windows(None).await.expect("an answer");
+    assert_eq!(windows.len(), 3);
+    assert!(windows.iter().all(|window| window.contact == ana && window.surname == "Rossi"));
+}
+
+async fn a_file_that_breaks_off_is_an_error(database: Database) {
+    let store = database.store().await;
+    for atomic in [true, false] {
+        let (send, rows) = tokio::sync::mpsc::channel(1);
+        send.send(vec![Ok(row(2, "Ana", "+393331234567"))]).await.expect("room");
+        drop(send);
+        let broken = store.import_contacts(rows, ImportOptions { atomic, ..options() }, evening()).await;
+        assert!(matches!(&broken, Err(Error::Unavailable(why)) if why.contains("broke off")), "{broken:?}");
+        assert_eq!(everybody(&store).await.len(), usize::from(!atomic));
+    }
+}
