@@ -51,7 +51,14 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let sounds = speech_settings(&config);
     let speech =
         Speech::open(sounds.clone()).with_context(|| format!("sound directory {}", sounds.directory.display()))?;
-    let ivr = Ivr::new(store.clone(), engine.clone(), clock.clone(), script, speech.clone(), ivr_settings(&config));
+    let ivr = Ivr::new(
+        store.clone(),
+        engine.clone(),
+        clock.clone(),
+        Arc::clone(&script),
+        speech.clone(),
+        ivr_settings(&config),
+    );
 
     // Both are bound before anything runs: whoever sees one port answer can count on the other.
     let agi_listener =
@@ -104,6 +111,8 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         clock,
         plan: Arc::new(config.plan.clone()),
         rules: Arc::new(config.rules()),
+        script: Arc::clone(&script),
+        rings: chrono::TimeDelta::seconds(config.asterisk.as_ref().map_or(30, |asterisk| asterisk.ring_timeout).into()),
         alertmanager_per: config.alertmanager.per,
         caller_id: config.asterisk.as_ref().and_then(|asterisk| asterisk.caller_id.clone()),
         ami: client,

@@ -4,7 +4,9 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 macro_rules! id {
@@ -96,8 +98,37 @@ id! {
     EventId
 }
 
+impl IncidentId {
+    /// The identifier of what comes of `cause` at an instant: always the same one, sorted by that instant
+    /// among the others (`UUIDv7`, RFC 9562, 5.7, with a digest in the place of the random bits).
+    #[must_use]
+    pub fn of(at: DateTime<Utc>, cause: Uuid) -> Self {
+        let digest = Sha256::new().chain_update(cause.as_bytes()).chain_update(at.timestamp_micros().to_be_bytes());
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&digest.finalize()[..10]);
+        let milliseconds = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &bytes).into_uuid())
+    }
+}
+
 /// 128 random bits in hexadecimal: proof that a `FastAGI` session belongs to a call of ours.
 #[must_use]
 pub fn token() -> String {
     hex::encode(rand::random::<[u8; 16]>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_of_the_same_cause_at_the_same_time_is_the_same() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("an instant");
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(IncidentId::of(at(5), one), IncidentId::of(at(5), one));
+        assert_ne!(IncidentId::of(at(5), one), IncidentId::of(at(5), other));
+        assert_ne!(IncidentId::of(at(5), one), IncidentId::of(at(6), one));
+        assert!(IncidentId::of(at(1_900_000_000), one) > IncidentId::of(at(1_800_000_000), other));
+        assert_eq!(IncidentId::of(at(5), one).0.get_version_num(), 7);
+    }
 }

@@ -1,8 +1,6 @@
 //! Calls: place one, lists, one, give one up.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
     param::{Path, Query},
@@ -11,12 +9,20 @@ use poem_openapi::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, body::Body, error::Problem, incidents::TimelineLine, text};
+use super::{
+    State, Tag,
+    auth::Credential,
+    body::Body,
+    error::Problem,
+    incidents::TimelineLine,
+    moment,
+    scheduled_calls::{quarter_of_an_hour, times},
+    text,
+};
 use crate::{
-    engine::{Alert, PolicyChoice, Raised},
-    escalation::{Policy, Step, Target},
+    engine::DirectCall,
     id::{CallId, IncidentId},
-    store::{self, CallFilter, Content, Member},
+    store::{self, CallFilter},
 };
 
 /// Calls.
@@ -51,8 +57,9 @@ enum CallStatus {
 /// A call to be placed.
 #[derive(Debug, Object, Deserialize)]
 struct NewCall {
-    /// The number: E.164, or nationally for the configured country, or an extension.
-    #[oai(validator(max_length = 40))]
+    /// The number: E.164, or nationally for the configured country, or an extension. Or a name: of a
+    /// schedule (whoever is on call then), of a group, of a contact.
+    #[oai(validator(max_length = 300))]
     to: String,
     /// What is spoken.
     #[oai(validator(max_length = 100_000))]
@@ -65,6 +72,28 @@ struct NewCall {
     #[oai(default = "default_attempt_delay", validator(minimum(value = "1"), maximum(value = "86400")))]
     #[serde(default = "default_attempt_delay")]
     attempt_delay: u32,
+    /// When: ISO 8601 with an offset, or a local time with `time_zone`; at once, if it is not said.
+    #[oai(validator(max_length = 50))]
+    at: Option<String>,
+    /// Where `at` holds, if it has no offset: an IANA name. A local time that does not exist is the first
+    /// instant after the gap, one that exists twice the first.
+    #[oai(validator(max_length = 100))]
+    time_zone: Option<String>,
+    /// What is done if `at` is past: refused, or placed now.
+    late: Option<Late>,
+    /// Seconds after its time when it is too late to call, should the server be away then.
+    #[oai(default = "quarter_of_an_hour", validator(maximum(value = "604800")))]
+    #[serde(default = "quarter_of_an_hour")]
+    expires: u32,
+}
+
+/// What is done about a time that is past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+enum Late {
+    /// It is placed now.
+    Now,
 }
 
 fn default_attempts() -> u32 {
@@ -133,8 +162,12 @@ struct Call {
 /// A call that was queued.
 #[derive(Debug, Object)]
 struct Queued {
-    /// The call.
-    id: Uuid,
+    /// The call; absent until it is placed, if it waits for its time.
+    #[oai(skip_serializing_if_is_none)]
+    id: Option<Uuid>,
+    /// When it will be placed, if it waits for its time.
+    #[oai(skip_serializing_if_is_none)]
+    at: Option<DateTime<Utc>>,
     /// Its incident: retry, acknowledgement, timeline and proof are the same as for an alert.
     incident_id: Uuid,
 }
@@ -160,51 +193,39 @@ enum Created {
 impl Calls {
     /// Call a number and speak a text
     ///
-    /// It is stored when this answers with 2xx. The number must be allowed by the destination rules.
+    /// It is stored when this answers with 2xx. The number must be allowed by the destination rules. With
+    /// `at` it is placed then: once, also if the server is away for a while around that time.
     #[oai(path = "/", method = "post", operation_id = "place_call")]
     async fn place(&self, caller: Credential, call: Body<NewCall>) -> Result<Created, Problem> {
         let call = call.0;
-        let number = self.0.plan.parse(&call.to).map_err(|error| Problem::number("to", &error))?;
-        self.0.rules.check(&number).map_err(|refusal| Problem::refused("to", refusal))?;
+        let to = self.0.whoever("to", &call.to).await?;
         if call.text.trim().is_empty() {
             return Err(Problem::malformed("text: is empty"));
         }
-        let summary = text(call.text);
-        let member = Member {
-            fingerprint: String::new(),
-            summary: summary.clone(),
-            severity: String::new(),
-            firing: true,
-            labels: BTreeMap::new(),
+        let at = call.at.as_deref().map(|at| moment::instant("at", at, call.time_zone.as_deref())).transpose()?;
+        let at = match (at, call.late) {
+            (Some(at), late) if at <= self.0.clock.now() => match late {
+                Some(Late::Now) => None,
+                None => return Err(Problem::unprocessable("at: is past (say late=now to have it placed now)")),
+            },
+            (at, _) => at,
         };
-        let step = Step {
-            targets: vec![Target::Number(number)],
-            attempts: call.attempts,
-            attempt_delay: TimeDelta::seconds(call.attempt_delay.into()),
-            // After the last try there is nothing to wait for.
-            delay: TimeDelta::seconds(1),
-            ..Step::default()
-        };
-        let raised = self
+        let incident = self
             .0
             .engine
-            .raise(Alert {
-                dedup_key: format!("call/{}", IncidentId::generate()),
-                policy: PolicyChoice::Own(Policy { steps: vec![step], ..Policy::default() }),
+            .place(DirectCall {
+                to,
+                text: text(call.text),
+                attempts: call.attempts,
+                attempt_delay: call.attempt_delay,
                 source: caller.0.name,
-                content: Content { summary, members: vec![member], ..Content::default() },
-                all_over: false,
-                schedule: None,
-                id: None,
+                schedule: at.map(|at| times(at, call.expires)),
             })
             .await?;
-        let Raised::Opened(incident) = raised else {
-            return Err(Problem::conflict("the call's incident was not new"));
-        };
         let filter = CallFilter { incident: Some(incident), ..CallFilter::default() };
         let calls = self.0.store.calls(filter, 1).await?;
-        let id = calls.items.first().map(|call| call.id).ok_or_else(|| Problem::not_found("call"))?;
-        Ok(Created::Queued(Json(Queued { id: id.0, incident_id: incident.0 })))
+        let id = calls.items.first().map(|call| call.id.0);
+        Ok(Created::Queued(Json(Queued { id, at, incident_id: incident.0 })))
     }
 
     /// List calls, newest first

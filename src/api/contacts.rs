@@ -18,7 +18,6 @@ use super::{
     body::Body,
     country,
     error::Problem,
-    names,
     people::{self, Reason, Wrong},
     version,
 };
@@ -247,7 +246,7 @@ impl Contacts {
     ) -> Result<Json<ContactList>, Problem> {
         let store = &self.state.store;
         let group = match &group.0 {
-            Some(text) => Some(names::group(store, "group", text).await?),
+            Some(text) => Some(self.state.group_meant("group", text).await?),
             None => None,
         };
         let plain = |text: Option<String>| text.map(super::text);

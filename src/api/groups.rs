@@ -15,7 +15,7 @@ use super::{
     body::Body,
     contacts::{Deleted, some},
     error::Problem,
-    names, people, version,
+    people, version,
 };
 use crate::{
     id::GroupId,
@@ -181,7 +181,7 @@ impl Groups {
         let mut members = Vec::with_capacity(fields.members.len());
         for (at, text) in fields.members.iter().enumerate() {
             let field = format!("members[{at}]");
-            let id = names::contact(&self.0.store, &field, text).await?;
+            let id = self.0.contact_meant(&field, text).await?;
             if members.contains(&id) {
                 return Err(Problem::unprocessable(format!("{field}: stands there twice")));
             }
@@ -193,7 +193,7 @@ impl Groups {
     /// Why a group could not be stored: its name, or a member who was deleted meanwhile.
     async fn clash(&self, data: &GroupData, own: Option<GroupId>) -> Result<Problem, Problem> {
         let named = self.0.store.group_named(&data.name).await?;
-        Ok(if named.is_some_and(|there| Some(there.id) != own) {
+        Ok(if named.is_some() && named != own {
             Problem::conflict(format!("name: there is a group {:?} already", data.name))
         } else {
             Problem::conflict("a contact, or the group, was changed at the same moment: try again")

@@ -15,14 +15,24 @@ mod error;
 mod file;
 mod groups;
 mod health;
+mod heartbeats;
 mod incidents;
 mod kill_switch;
-mod names;
+mod moment;
 mod people;
+mod policies;
+mod readiness;
+mod reminders;
+mod routing;
+mod scheduled_calls;
+mod silences;
+mod simulate;
+mod targets;
 mod version;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{
     Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route, get,
@@ -42,6 +52,7 @@ use crate::{
     engine::Engine,
     phone::NumberingPlan,
     route::destination::Rules,
+    script::Script,
     speech::Speech,
     store::Store,
 };
@@ -61,6 +72,10 @@ pub struct State {
     pub plan: Arc<NumberingPlan>,
     /// What may be dialled.
     pub rules: Arc<Rules>,
+    /// What is said.
+    pub script: Arc<Script>,
+    /// How long a phone rings.
+    pub rings: TimeDelta,
     /// What becomes one incident.
     pub alertmanager_per: Per,
     /// The number that is shown to whoever is called.
@@ -96,15 +111,24 @@ enum Tag {
     Calls,
     /// People and their numbers.
     AddressBook,
+    /// Whom an alert calls, in which order, how often; and which alert.
+    Policies,
+    /// What is to stay quiet, and when.
+    Silences,
+    /// What pages when it does not come.
+    Heartbeats,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
     Health,
 }
 
-type Apis =
-    (alerts::Alerts, incidents::Incidents, calls::Calls, AddressBook, kill_switch::KillSwitches, health::Health);
-type AddressBook = (contacts::Contacts, groups::Groups, address_book::AddressBook);
+type Apis = (
+    (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
+    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
+    (contacts::Contacts, groups::Groups, address_book::AddressBook),
+    (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
+);
 
 /// What an import may take.
 const IMPORT_TIME: Duration = Duration::from_secs(600);
@@ -124,18 +148,34 @@ fn text(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{2400}") } else { text }
 }
 
+/// A name, trimmed. It stands in one line, whoever shows it.
+fn name(field: &str, name: &str) -> Result<String, error::Problem> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(error::Problem::unprocessable(format!("{field}: is empty or has control characters")));
+    }
+    Ok(name.to_owned())
+}
+
 fn service(state: &State) -> OpenApiService<Apis, ()> {
+    let with = || state.clone();
     let apis = (
-        alerts::Alerts(state.clone()),
-        incidents::Incidents(state.clone()),
-        calls::Calls(state.clone()),
         (
-            contacts::Contacts::new(state.clone()),
-            groups::Groups(state.clone()),
-            address_book::AddressBook(state.clone()),
+            alerts::Alerts(with()),
+            incidents::Incidents(with()),
+            kill_switch::KillSwitches(with()),
+            health::Health(with()),
+            readiness::Readinesses(with()),
         ),
-        kill_switch::KillSwitches(state.clone()),
-        health::Health(state.clone()),
+        (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
+        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
+        (
+            policies::Policies(with()),
+            simulate::Simulations(with()),
+            routing::Routing(with()),
+            silences::Silences(with()),
+            heartbeats::Heartbeats(with()),
+        ),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \

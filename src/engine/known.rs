@@ -136,7 +136,7 @@ impl Known {
     }
 
     /// Whom a target means. A contact that is disabled or has no number is nobody.
-    fn on_call(&self, target: &Target, now: DateTime<Utc>) -> Vec<Recipient> {
+    pub(super) fn on_call(&self, target: &Target, now: DateTime<Utc>) -> Vec<Recipient> {
         let people = match target {
             Target::Number(number) => return vec![Recipient::Number(number.clone())],
             Target::Contact(id) => vec![*id],
@@ -145,6 +145,16 @@ impl Known {
         };
         let can_be_called = |id: &ContactId| self.contacts.get(id).is_some_and(|contact| contact.can_be_called());
         people.into_iter().filter(can_be_called).map(Recipient::Contact).collect()
+    }
+
+    /// Whether anybody can be called who is ever on call by this schedule.
+    pub(super) fn anybody_of(&self, id: ScheduleId) -> bool {
+        let can_be_called = |id: ContactId| self.contacts.get(&id).is_some_and(|contact| contact.can_be_called());
+        self.duties.get(&id).is_some_and(|duty| everybody(duty).any(can_be_called))
+    }
+
+    pub(super) fn calendar_data(&self, id: CalendarId) -> Option<&Calendar> {
+        self.calendars.get(&id)
     }
 
     fn opening(&self, id: CalendarId, now: DateTime<Utc>) -> Option<Opening> {

@@ -7,6 +7,9 @@ mod alert;
 mod known;
 mod policy;
 mod quiet;
+mod readiness;
+mod simulate;
+mod watch;
 
 use std::{
     array,
@@ -20,6 +23,10 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 pub use alert::{Alert, PolicyChoice, Times, rank};
+pub use quiet::first_look;
+pub use readiness::Finding;
+pub use simulate::{Answer, Happening, Says, Simulation, Supposition, What};
+pub use watch::DirectCall;
 
 use crate::{
     bus::{Bell, Bus},
@@ -177,7 +184,16 @@ impl Engine {
     /// If the database does not answer. An incident that cannot be advanced is logged and holds up no other.
     pub async fn tick(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
         let now = self.clock.now();
-        self.look_at_silences(now).await?;
+        for (what, looked) in [
+            ("silences", self.look_at_silences(now).await),
+            ("heartbeats", self.look_at_heartbeats(now).await),
+            ("reminders", self.look_at_reminders(now).await),
+        ] {
+            // Whatever is the matter with them, incidents must go on.
+            if let Err(error) = looked {
+                tracing::error!(%error, "the engine cannot look at {what}; trying again");
+            }
+        }
         let due = self.store.due_incidents(now, BATCH).await?;
         metrics::gauge!("ringdown_engine_due_incidents").set(u32::try_from(due.len()).unwrap_or(u32::MAX));
         futures_util::stream::iter(due)
@@ -188,7 +204,12 @@ impl Engine {
             })
             .await;
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
-        let next = [self.store.next_due().await?, self.store.next_silence().await?];
+        let next = [
+            self.store.next_due().await?,
+            self.store.next_silence().await?,
+            self.store.next_missed_heartbeat().await?,
+            self.store.next_reminder().await?,
+        ];
         Ok(next.into_iter().flatten().min())
     }
 

@@ -21,7 +21,7 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
     /// Whether open incidents go on by the policy as it is edited, not as it was when they were raised.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub follow_edits: bool,
     /// The steps of one round, in order.
     pub steps: Vec<Step>,
@@ -47,7 +47,7 @@ pub struct Step {
     /// Whom.
     pub targets: Vec<Target>,
     /// By which means.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Method::is_call")]
     pub method: Method,
     /// How many tries of this step, at least 1.
     pub attempts: u32,
@@ -64,7 +64,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_during: Option<CalendarId>,
     /// One person at a time: each incident, and each try, begins with the one after the last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub round_robin: bool,
 }
 
@@ -85,6 +85,17 @@ pub enum Method {
     },
     /// Both at once.
     CallAndSms,
+}
+
+impl Method {
+    fn is_call(&self) -> bool {
+        matches!(self, Self::Call)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Whom a step names. Resolved to recipients when the step runs, not before.

@@ -5,12 +5,17 @@ mod oracle;
 mod properties;
 mod stories;
 mod words;
+mod world;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{collection::vec, option, prelude::*};
 use uuid::Uuid;
 
 use super::*;
+use crate::{
+    id::{CallId, ContactId},
+    phone::PhoneNumber,
+};
 
 /// When everything begins.
 fn evening() -> DateTime<Utc> {
@@ -73,6 +78,7 @@ fn by(n: u8) -> Actor {
 fn on_duty(present: u8) -> impl Fn(&Target) -> Vec<Recipient> {
     move |target| match target {
         Target::Number(number) => vec![Recipient::Number(number.clone())],
+        Target::Group(_) | Target::Schedule(_) => Vec::new(),
         Target::Contact(id) => {
             let n = id.0.as_u128();
             let with_deputy = if n % 2 == 0 { vec![n, n + 1] } else { vec![n] };
@@ -187,7 +193,7 @@ impl Turn {
 fn calls(commands: &[Command]) -> Vec<(Recipient, Position)> {
     let call = |command: &Command| match command {
         Command::Call { to, at } => Some((to.clone(), *at)),
-        Command::CancelCalls | Command::Note(_) => None,
+        _ => None,
     };
     commands.iter().filter_map(call).collect()
 }

@@ -136,7 +136,7 @@ pub struct IncidentFilter {
 
 /// The name of a state, as it stands in the table and in the API.
 #[must_use]
-pub(crate) fn state_name(state: &State) -> &'static str {
+pub fn state_name(state: &State) -> &'static str {
     match state {
         State::Held { .. } => "held",
         State::Escalating { .. } => "escalating",

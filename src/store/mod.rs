@@ -9,7 +9,9 @@ mod calls;
 mod contacts;
 mod heartbeats;
 mod incidents;
+mod named;
 mod policies;
+mod reminders;
 mod routing;
 mod schedules;
 mod seeds;
@@ -34,8 +36,9 @@ pub use contacts::{
     ImportOptions, ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
 };
 pub use heartbeats::{Heartbeat, HeartbeatData};
-pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident};
+pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
+pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;

@@ -1,7 +1,7 @@
 //! Escalation policies by name, their versions, and the default one.
 
 use chrono::{DateTime, Utc};
-use entity::{policy, policy_version};
+use entity::{incident, policy, policy_version};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
 };
@@ -180,6 +180,20 @@ impl Store {
     pub async fn policies(&self) -> Result<Vec<NamedPolicy>, Error> {
         let rows = policy::Entity::find().order_by_asc(policy::Column::Name).all(&self.read).await?;
         rows.into_iter().map(read).collect()
+    }
+
+    /// Whether an incident was raised under this policy since `since`.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn policy_used_since(&self, id: PolicyId, since: DateTime<Utc>) -> Result<bool, Error> {
+        let Some(name) = self.policy_name(id).await? else { return Ok(false) };
+        let used = incident::Entity::find()
+            .filter(incident::Column::PolicyName.eq(name))
+            .filter(incident::Column::RaisedAt.gt(since))
+            .one(&self.read)
+            .await?;
+        Ok(used.is_some())
     }
 
     /// What a policy was before, the newest version first.

@@ -52,6 +52,7 @@ async fn usual(scene: &Scene) -> Policy {
             step(&[Target::Contact(ann)], 2, 60, 120),
             step(&[Target::Contact(ben), Target::Number(number(EVA))], 1, 60, 300),
         ],
+        ..Policy::default()
     };
     scene.policy("usual", policy.clone(), true).await;
     policy
@@ -102,7 +103,7 @@ async fn nobody_wakes_up_all_night(database: Database) {
         ]
     );
     assert_eq!(scene.now(), evening() + TimeDelta::seconds(960));
-    assert_eq!(scene.state(id).await, State::Exhausted { at: Stage { run: 0, round: 2, step: 0 } });
+    assert_eq!(scene.state(id).await, State::Exhausted { at: Stage { run: 0, round: 2, step: 0 }, until: None });
     // Four attempts of two numbers, two of one number each to two people.
     let over = told.iter().filter(|line| line.contains("is over")).count();
     assert_eq!(over, 4 * 2 + 2 * 2);
@@ -140,7 +141,7 @@ async fn what_is_exhausted_opens_anew_when_it_comes_again(database: Database) {
         ]
     );
     assert!(scene.next_deadline().await);
-    assert!(matches!(scene.state(id).await, State::Exhausted { at } if at.run == 1));
+    assert!(matches!(scene.state(id).await, State::Exhausted { at, .. } if at.run == 1));
 }
 
 async fn what_is_exhausted_can_be_taken_passed_on_and_resolved(database: Database) {
@@ -318,7 +319,7 @@ async fn passing_it_on_ends_the_calls_that_ring_and_not_the_one_that_is_spoken_i
     let ann = scene.contact("Ann", &ANN).await;
     let ben = scene.contact("Ben", &[BEN, EVA]).await;
     let both = step(&[Target::Contact(ann), Target::Contact(ben)], 1, 60, 300);
-    let policy = Policy { repeat: 0, ack_timeout: None, steps: vec![both, step(&[Target::Contact(ben)], 1, 60, 300)] };
+    let policy = Policy { steps: vec![both, step(&[Target::Contact(ben)], 1, 60, 300)], ..Policy::default() };
     scene.policy("both", policy, true).await;
     let id = scene.raise(alert("disk")).await;
     let calls = scene.claimable().await;

@@ -2,17 +2,16 @@
 
 use ringdown::{
     engine::{Alert, PolicyChoice},
-    escalation::{Held, Position, Stage, State, Target},
-    id::IncidentId,
+    escalation::{Held, Phase, Position, Stage, State, Target},
     store::{
-        Call, CallFilter, CallStatus, Change, Contact, Content, Entry, Error, Fact, Heard, IncidentFilter, KillSwitch,
-        NewIncident, Said, Store,
+        Call, CallFilter, CallStatus, Change, Contact, ContactData, Content, Entry, Error, Fact, Heard, IncidentFilter,
+        KillSwitch, NewIncident, Said, Store,
     },
 };
 
 use crate::{
     databases::{Database, on_both_databases},
-    scene::{Scene, alert, evening, key, member, no_answer, number, once},
+    scene::{Scene, alert, evening, held, key, member, new_incident, no_answer, number, once},
 };
 
 on_both_databases! {
@@ -47,28 +46,6 @@ async fn only_pending(scene: &Scene) -> Call {
     let mut pending = scene.pending().await;
     assert_eq!(pending.len(), 1, "{pending:?}");
     pending.remove(0)
-}
-
-fn held(entries: Vec<Entry>) -> Change {
-    Change {
-        state: State::Held { reason: Held::NoPolicy },
-        now: evening(),
-        content: None,
-        calls: Vec::new(),
-        cancel_calls: false,
-        said: None,
-        entries,
-    }
-}
-
-fn new_incident(dedup_key: &str) -> NewIncident {
-    NewIncident {
-        id: IncidentId::generate(),
-        dedup_key: dedup_key.into(),
-        policy_name: None,
-        policy: None,
-        source: "a test".into(),
-    }
 }
 
 async fn the_kill_switch_is_remembered(database: Database) {
@@ -222,6 +199,8 @@ async fn texts_come_back_as_they_went_in(database: Database) {
             source: text.clone(),
             content: content.clone(),
             all_over: false,
+            schedule: None,
+            id: None,
         };
         let id = scene.raise(raised).await;
         let incident = scene.store.open_incident(&short).await.expect("an answer").expect("it is open");
@@ -257,11 +236,18 @@ async fn an_incident_comes_back_as_it_was(database: Database) {
     let due_at = evening() + chrono::TimeDelta::microseconds(123_456);
     let by = ringdown::escalation::Actor::Number { number: number(ANN), call: ringdown::id::CallId::generate() };
     for (state, name, due) in [
-        (State::Held { reason: Held::NoPolicy }, "held", None),
-        (State::Escalating { at: Position { stage: at, attempt: 4 }, due_at }, "escalating", Some(due_at)),
+        (State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None }, "held", None),
+        (State::Held { reason: Held::Silence, at, until: Some(due_at) }, "held", Some(due_at)),
+        (State::Scheduled { due_at, expires_at: due_at }, "scheduled", Some(due_at)),
+        (
+            State::Escalating { at: Position { stage: at, attempt: 4 }, due_at, phase: Phase::Texted },
+            "escalating",
+            Some(due_at),
+        ),
         (State::Acknowledged { by: by.clone(), at, until: Some(due_at) }, "acknowledged", Some(due_at)),
         (State::Acknowledged { by, at, until: None }, "acknowledged", None),
-        (State::Exhausted { at }, "exhausted", None),
+        (State::Exhausted { at, until: None }, "exhausted", None),
+        (State::Expired, "expired", None),
         (State::Resolved, "resolved", None),
     ] {
         let policy = once(&[to(ANN)]);
@@ -278,7 +264,8 @@ async fn an_incident_comes_back_as_it_was(database: Database) {
         assert_eq!((incident.policy_name.as_deref(), incident.policy), (Some("usual"), Some(policy)));
         assert_eq!((incident.raised_at, incident.updated_at, incident.version), (due_at, due_at, 1));
         let open = store.open_incident(&format!("{state:?}")).await.expect("an answer");
-        assert_eq!(open.is_some(), state != State::Resolved, "{state:?}");
+        let over = matches!(state, State::Resolved | State::Expired);
+        assert_eq!(open.is_some(), !over, "{state:?}");
         let named = IncidentFilter { state: Some(name.into()), ..IncidentFilter::default() };
         let listed = store.incidents(named, 10).await.expect("an answer").items;
         assert!(listed.iter().any(|incident| incident.id == id), "{name}");
@@ -287,14 +274,14 @@ async fn an_incident_comes_back_as_it_was(database: Database) {
     let later = due_at + chrono::TimeDelta::seconds(5);
     let new = new_incident("later");
     let id = new.id;
-    let state = State::Escalating { at: Position { stage: at, attempt: 1 }, due_at: later };
+    let state = State::Escalating { at: Position { stage: at, attempt: 1 }, due_at: later, phase: Phase::Reached };
     store.raise(new, Change { state, ..held(Vec::new()) }).await.expect("it is stored");
     let due = async |now, limit| store.due_incidents(now, limit).await.expect("an answer");
     assert_eq!(store.next_due().await, Ok(Some(due_at)));
     assert_eq!(due(due_at - chrono::TimeDelta::microseconds(1), 10).await, []);
-    assert_eq!(due(due_at, 10).await.len(), 2);
+    assert_eq!(due(due_at, 10).await.len(), 4);
     assert_eq!(due(later, 10).await.last(), Some(&id));
-    assert_eq!(due(later, 2).await.len(), 2);
+    assert_eq!(due(later, 4).await.len(), 4);
 }
 
 async fn contacts_and_policies_are_brought_up_to_date(database: Database) {
@@ -303,17 +290,23 @@ async fn contacts_and_policies_are_brought_up_to_date(database: Database) {
     let ben = scene.contact("Ben", &[]).await;
     assert_ne!(ann, ben);
     let known = async |id| scene.store.contact(id).await.expect("an answer");
-    let expected = |numbers: &[&str], enabled| Contact {
+    let expected = |numbers: &[&str], enabled, version| Contact {
         id: ann,
-        name: "Ann".into(),
-        language: "en".into(),
-        enabled,
-        numbers: numbers.iter().map(|text| number(text)).collect(),
+        data: ContactData {
+            name: "Ann".into(),
+            enabled,
+            numbers: numbers.iter().map(|text| number(text).into()).collect(),
+            ..ContactData::default()
+        },
+        pin_hash: None,
+        version,
+        created_at: evening(),
+        updated_at: evening(),
     };
-    assert_eq!(known(ann).await, Some(expected(&[ANN, BEN, "8123"], true)));
+    assert_eq!(known(ann).await, Some(expected(&[ANN, BEN, "8123"], true, 1)));
     assert_eq!(scene.change_contact("Ann", false, &[BEN]).await, ann, "the same name is the same person");
-    assert_eq!(known(ann).await, Some(expected(&[BEN], false)));
-    assert_eq!(known(ben).await.expect("Ben stays").name, "Ben");
+    assert_eq!(known(ann).await, Some(expected(&[BEN], false, 2)));
+    assert_eq!(known(ben).await.expect("Ben stays").data.name, "Ben");
     assert_eq!(known(ringdown::id::ContactId::generate()).await, None);
 
     assert_eq!(scene.store.default_policy().await, Ok(None));

@@ -5,11 +5,12 @@ use ringdown::{
     bus::Bus,
     clock::Clock,
     engine::{Alert, Applied, Engine, PolicyChoice, Raised},
-    escalation::{Actor, Policy, Position, Stage, State, Step, Target},
+    escalation::{Actor, Held, Policy, Position, Stage, State, Step, Target},
     id::{ContactId, IncidentId},
     phone::PhoneNumber,
     store::{
-        Call, CallFilter, CallStatus, ContactData, Content, End, Entry, Fact, Incident, Member, PolicyData, Store,
+        Call, CallFilter, CallStatus, Change, ContactData, Content, End, Entry, Fact, Incident, Member, NewIncident,
+        PolicyData, Store,
     },
 };
 
@@ -88,6 +89,32 @@ pub fn alert(key: &str) -> Alert {
     let mut alert = group(key, vec![member("", "warning", true)]);
     alert.content.summary = "the disk is full".into();
     alert
+}
+
+/// An incident that pages nobody, and these lines of its timeline.
+pub fn held(entries: Vec<Entry>) -> Change {
+    Change {
+        state: State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None },
+        now: evening(),
+        content: None,
+        calls: Vec::new(),
+        cancel_calls: false,
+        said: None,
+        entries,
+    }
+}
+
+pub fn new_incident(dedup_key: &str) -> NewIncident {
+    NewIncident {
+        id: IncidentId::generate(),
+        dedup_key: dedup_key.into(),
+        policy_name: None,
+        policy: None,
+        policy_id: None,
+        turn: 0,
+        hushable: true,
+        source: "a test".into(),
+    }
 }
 
 /// Nobody came to the telephone.

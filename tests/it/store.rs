@@ -11,17 +11,19 @@ use proptest::{
 };
 use ringdown::{
     engine::{Applied, Raised},
-    escalation::{Calls, Held, Position, Stage, State, Target},
+    escalation::{Calls, Position, Stage, State, Target},
     id::{CallId, IncidentId},
     store::{
-        Call, CallFilter, CallStatus, Change, Content, Entry, Error, Fact, IncidentFilter, NewCall, NewIncident, Said,
-        Store, line,
+        Call, CallFilter, CallStatus, Change, Content, Entry, Error, Fact, IncidentFilter, NewCall, Said, Store, line,
     },
 };
 
 use crate::{
     databases::{Database, on_both_databases},
-    scene::{Scene, alert, counted, evening, first_attempt, group, key, member, no_answer, no_route, number, once},
+    scene::{
+        Scene, alert, counted, evening, first_attempt, group, held, key, member, new_incident, no_answer, no_route,
+        number, once,
+    },
 };
 
 on_both_databases! {
@@ -112,31 +114,9 @@ async fn an_acknowledgement_is_won_by_one(database: Database) {
     assert_eq!(taken, [Fact::Acknowledged { by: by.name().into() }]);
 }
 
-fn held(entries: Vec<Entry>) -> Change {
-    Change {
-        state: State::Held { reason: Held::NoPolicy },
-        now: evening(),
-        content: None,
-        calls: Vec::new(),
-        cancel_calls: false,
-        said: None,
-        entries,
-    }
-}
-
 async fn pending(store: &Store) -> Vec<Call> {
     let filter = CallFilter { status: Some(CallStatus::Pending), ..CallFilter::default() };
     store.calls(filter, 1000).await.expect("an answer").items
-}
-
-fn new_incident(dedup_key: &str) -> NewIncident {
-    NewIncident {
-        id: IncidentId::generate(),
-        dedup_key: dedup_key.into(),
-        policy_name: None,
-        policy: None,
-        source: "a test".into(),
-    }
 }
 
 async fn a_decision_on_an_old_version_changes_nothing(database: Database) {

@@ -73,12 +73,14 @@ impl<'a> Ledger<'a> {
 
     fn state(&self) -> State {
         match &self.standing {
-            Standing::Running => {
-                State::Escalating { at: self.position(), due_at: self.alarm.expect("what runs has a deadline") }
-            }
+            Standing::Running => State::Escalating {
+                at: self.position(),
+                due_at: self.alarm.expect("what runs has a deadline"),
+                phase: Phase::Reached,
+            },
             Standing::Taken(by) => State::Acknowledged { by: by.clone(), at: self.stage(), until: self.alarm },
             Standing::Over => State::Resolved,
-            Standing::Spent => State::Exhausted { at: self.stage() },
+            Standing::Spent => State::Exhausted { at: self.stage(), until: None },
         }
     }
 
@@ -169,9 +171,13 @@ impl<'a> Ledger<'a> {
             | (Event::Repeated, Standing::Running | Standing::Taken(_))
             | (Event::Worsened, Standing::Running) => {}
             (Event::Resolved { .. }, _) => {
+                self.said.push(Command::CancelCalls);
+                // Here it is always the sender who says so, and whoever had it is told.
+                if let Standing::Taken(Actor::Contact { id, .. }) = &self.standing {
+                    self.said.push(Command::TellOver { to: *id });
+                }
                 self.standing = Standing::Over;
                 self.alarm = None;
-                self.said.push(Command::CancelCalls);
             }
             (Event::Acknowledged { by }, _) => {
                 self.standing = Standing::Taken(by.clone());
@@ -187,6 +193,7 @@ impl<'a> Ledger<'a> {
             }
             (Event::NoWayOut { .. }, _) => {}
             (Event::Repeated | Event::Worsened, _) => self.page_again(present, now),
+            (Event::HushChanged | Event::Rescheduled { .. }, _) => unreachable!("not among these happenings"),
         }
         std::mem::take(&mut self.said)
     }
@@ -233,7 +240,7 @@ proptest! {
         });
         assert_eq!(placed, expected);
         assert_eq!(now, at, "it ends when the last wait is over");
-        let is_exhausted = matches!(state, State::Exhausted { at: Stage { run: 0, .. } });
+        let is_exhausted = matches!(state, State::Exhausted { at: Stage { run: 0, .. }, .. });
         assert!(is_exhausted, "{state:?}");
     }
 }

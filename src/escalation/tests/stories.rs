@@ -2,17 +2,18 @@
 
 use super::*;
 
-const ANN: u8 = 1;
-const BEN: u8 = 3;
-const EVA: u8 = 5;
-const EVERYBODY: u8 = u8::MAX;
+pub(super) const ANN: u8 = 1;
+pub(super) const BEN: u8 = 3;
+pub(super) const EVA: u8 = 5;
+pub(super) const EVERYBODY: u8 = u8::MAX;
 
-fn step(people: &[u8], attempts: u32, between: u32, after: u32) -> Step {
+pub(super) fn step(people: &[u8], attempts: u32, between: u32, after: u32) -> Step {
     Step {
         targets: people.iter().map(|n| person(*n)).collect(),
         attempts,
         attempt_delay: seconds(between),
         delay: seconds(after),
+        ..Step::default()
     }
 }
 
@@ -22,12 +23,13 @@ fn usual() -> Policy {
         repeat: 1,
         ack_timeout: Some(seconds(3600)),
         steps: vec![step(&[ANN], 2, 60, 120), step(&[BEN, EVA], 1, 1, 180)],
+        ..Policy::default()
     }
 }
 
 /// Ann once, five minutes.
 fn one_call() -> Policy {
-    Policy { repeat: 0, ack_timeout: None, steps: vec![step(&[ANN], 1, 1, 300)] }
+    Policy { steps: vec![step(&[ANN], 1, 1, 300)], ..Policy::default() }
 }
 
 fn due() -> Event {
@@ -59,7 +61,7 @@ fn no_route(run: u32, round: u32, step: u32, attempt: u32) -> Event {
 }
 
 /// What is done, and where it stands now, in words: `run.round.step#attempt`, all as they are stored.
-fn in_words(state: &State, commands: &[Command]) -> String {
+pub(super) fn in_words(state: &State, commands: &[Command]) -> String {
     let name = |to: &Recipient| match to {
         Recipient::Contact(id) if *id == contact(ANN) => "Ann".to_owned(),
         Recipient::Contact(id) if *id == contact(BEN) => "Ben".to_owned(),
@@ -76,17 +78,38 @@ fn in_words(state: &State, commands: &[Command]) -> String {
             Command::CancelCalls => "end the calls".into(),
             Command::Note(Note::NobodyToCall { at }) => format!("nobody in {}", place(at)),
             Command::Note(Note::RoundNotCounted { round }) => format!("round {round} is not counted"),
+            Command::Text { to, at } => format!("text {} for {}#{}", name(to), place(&at.stage), at.attempt),
+            Command::TellOver { to } => format!("tell {} that it is over", name(&Recipient::Contact(*to))),
+            Command::Note(Note::OutsideCalendar { at }) => format!("{} is outside its calendar", place(at)),
+            Command::Note(Note::NoWayToText { at }) => format!("no texts for {}", place(at)),
+            Command::Note(Note::Held { until, .. }) => format!("it is held until {}", time(until)),
+            Command::Note(Note::NoLongerHeld) => "it is no longer held".into(),
+            Command::Note(Note::BeginsAgain { at }) => format!("all again at {}", time(at)),
+            Command::Note(Note::LastResort) => "the last resort".into(),
+            Command::Note(Note::TooLate { due_at }) => format!("too late for {}", time(due_at)),
+            Command::Note(Note::Rescheduled { due_at }) => format!("put off to {}", time(due_at)),
         });
     }
     words.push(match state {
+        State::Held { at, until: Some(until), reason } => {
+            format!("held by {reason:?} at {} until {}", place(at), time(until))
+        }
         State::Held { .. } => "held".into(),
-        State::Escalating { at, due_at } => format!("{}#{} until {}", place(&at.stage), at.attempt, time(due_at)),
+        State::Scheduled { due_at, expires_at } => {
+            format!("scheduled for {} to {}", time(due_at), time(expires_at))
+        }
+        State::Expired => "expired".into(),
+        State::Escalating { at, due_at, phase: Phase::Texted } => {
+            format!("{}#{} texted until {}", place(&at.stage), at.attempt, time(due_at))
+        }
+        State::Exhausted { at, until: Some(until) } => format!("exhausted at {} until {}", place(at), time(until)),
+        State::Escalating { at, due_at, .. } => format!("{}#{} until {}", place(&at.stage), at.attempt, time(due_at)),
         State::Acknowledged { by, at, until: Some(until) } => {
             format!("{} has it at {} until {}", by.name(), place(at), time(until))
         }
         State::Acknowledged { by, at, until: None } => format!("{} has it at {}", by.name(), place(at)),
         State::Resolved => "resolved".into(),
-        State::Exhausted { at } => format!("exhausted at {}", place(at)),
+        State::Exhausted { at, .. } => format!("exhausted at {}", place(at)),
     });
     words.join(", ")
 }
@@ -136,7 +159,7 @@ fn ben_takes_it_and_it_is_his_until_it_is_over() {
             (202, EVERYBODY, Event::Repeated, "person 3 has it at 0.0.1 until 3800"),
             (203, EVERYBODY, no_route(0, 0, 1, 1), "person 3 has it at 0.0.1 until 3800"),
             (3799, EVERYBODY, due(), "person 3 has it at 0.0.1 until 3800"),
-            (3799, EVERYBODY, over(), "end the calls, resolved"),
+            (3799, EVERYBODY, over(), "end the calls, tell Ben that it is over, resolved"),
             (3800, EVERYBODY, due(), "resolved"),
             (3801, EVERYBODY, takes_it(EVA), "resolved"),
             (3802, EVERYBODY, passed_on(0, 0, 0), "resolved"),
@@ -323,7 +346,7 @@ fn a_step_with_nobody_is_passed_over_at_once_and_whoever_comes_on_duty_is_called
 fn a_policy_with_nobody_in_it_ends_at_once_and_says_so() {
     let (state, commands) = trigger(Some(&usual()), on_duty(0), evening());
     assert_eq!(in_words(&state, &commands), "nobody in 0.0.0, nobody in 0.0.1, exhausted at 0.2.0");
-    let empty = Policy { repeat: 3, ack_timeout: None, steps: Vec::new() };
+    let empty = Policy { repeat: 3, ..Policy::default() };
     let (state, commands) = trigger(Some(&empty), on_duty(EVERYBODY), evening());
     assert_eq!(in_words(&state, &commands), "exhausted at 0.4.0");
 }
@@ -384,7 +407,7 @@ fn a_detour_never_makes_the_wait_longer() {
 
 #[test]
 fn what_is_held_pages_nobody_until_somebody_passes_it_on() {
-    let held = || State::Held { reason: Held::NoPolicy };
+    let held = || State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None };
     assert_eq!(trigger(None, on_duty(EVERYBODY), evening()), (held(), Vec::new()));
     let now = |event| {
         let (state, commands) = handle(&usual(), on_duty(EVERYBODY), held(), event, evening());
@@ -400,7 +423,7 @@ fn what_is_held_pages_nobody_until_somebody_passes_it_on() {
 
 #[test]
 fn a_doubled_escalation_of_what_is_held_counts_once_too() {
-    let held = State::Held { reason: Held::NoPolicy };
+    let held = State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None };
     let said = escalated(stage(&held));
     let (once, _) = handle(&usual(), on_duty(EVERYBODY), held, said.clone(), evening());
     let (twice, commands) = handle(&usual(), on_duty(EVERYBODY), once.clone(), said, evening());
@@ -412,7 +435,7 @@ fn somebody_named_twice_in_a_step_is_called_once() {
     let number = Target::Number(number("+393331234567"));
     let mut twice = step(&[ANN, BEN, ANN], 1, 1, 60);
     twice.targets.extend([number.clone(), number]);
-    let policy = Policy { repeat: 0, ack_timeout: None, steps: vec![twice] };
+    let policy = Policy { steps: vec![twice], ..Policy::default() };
     told(&policy, "call Ann for 0.0.0#1, call Ben for 0.0.0#1, call +393331234567 for 0.0.0#1, 0.0.0#1 until 60", &[]);
 }
 
@@ -424,9 +447,9 @@ fn only_what_runs_and_what_is_taken_for_a_time_has_a_deadline() {
     assert_eq!((due_at(&taken), stage(&taken)), (Some(evening()), at(1, 2, 3)));
     let taken = State::Acknowledged { by: by(ANN), at: at(1, 2, 3), until: None };
     assert_eq!(due_at(&taken), None);
-    let spent = State::Exhausted { at: at(1, 2, 0) };
+    let spent = State::Exhausted { at: at(1, 2, 0), until: None };
     assert_eq!((due_at(&spent), stage(&spent)), (None, at(1, 2, 0)));
-    for other in [State::Resolved, State::Held { reason: Held::NoPolicy }] {
+    for other in [State::Resolved, State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None }] {
         assert_eq!((due_at(&other), stage(&other)), (None, at(0, 0, 0)));
     }
 }

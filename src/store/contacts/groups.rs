@@ -135,15 +135,6 @@ impl Store {
         Ok(read(&self.read, row.into_iter().collect()).await?.pop())
     }
 
-    /// The group of this name.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn group_named(&self, name: &str) -> Result<Option<Group>, Error> {
-        let row = contact_group::Entity::find().filter(contact_group::Column::Name.eq(name)).one(&self.read).await?;
-        Ok(read(&self.read, row.into_iter().collect()).await?.pop())
-    }
-
     /// All groups, by name.
     ///
     /// # Errors
