@@ -63,7 +63,8 @@ async fn ask(
 
 async fn import(server: &Server, query: &str, table: impl Into<reqwest::Body>) -> (StatusCode, Value) {
     let headers = [("content-type", "text/csv; charset=utf-8")];
-    let (status, _, report) = told(send(server, Method::POST, &format!("{IMPORT}{query}"), &headers, table).await).await;
+    let (status, _, report) =
+        told(send(server, Method::POST, &format!("{IMPORT}{query}"), &headers, table).await).await;
     (status, report)
 }
 
@@ -479,7 +480,9 @@ async fn cards_go_into_a_telephone() {
     let id = made["id"].as_str().expect("an id");
     let (headers, card) = download(&server, &format!("{CONTACTS}/{id}/vcard")).await;
     assert!(headers["content-type"].to_str().expect("text").starts_with("text/vcard"));
-    for line in ["N:Öz;Ben\\;;;;", "TEL;TYPE=CELL,PREF:+393331234568", "NOTE:one\\nEND:VCARD", &format!("UID:urn:uuid:{id}")] {
+    for line in
+        ["N:Öz;Ben\\;;;;", "TEL;TYPE=CELL,PREF:+393331234568", "NOTE:one\\nEND:VCARD", &format!("UID:urn:uuid:{id}")]
+    {
         assert!(card.contains(&format!("\r\n{line}\r\n")), "{line} is not in {card}");
     }
     let (_, cards) = download(&server, "/api/v2/contacts.vcf").await;
