@@ -38,6 +38,7 @@ pub struct AddressBook(pub State);
 
 /// What became of a file.
 #[derive(Debug, Object)]
+#[oai(rename = "ImportReport")]
 struct Report {
     /// What was not there before.
     created: u64,
@@ -58,6 +59,7 @@ struct Report {
 
 /// A row that cannot be taken.
 #[derive(Debug, Object)]
+#[oai(rename = "BadRow")]
 struct Bad {
     /// The line of the file on which it begins, from 1.
     line: u64,

@@ -38,6 +38,7 @@ pub struct Contacts {
 
 /// A number of a contact.
 #[derive(Debug, Object, Deserialize)]
+#[oai(rename = "ContactNumber")]
 struct Number {
     /// The number: E.164, or nationally for the configured country, or an extension. Comes back as E.164.
     #[oai(validator(max_length = 40))]
@@ -192,6 +193,7 @@ struct ContactList {
 
 /// A PIN.
 #[derive(Object, Deserialize)]
+#[oai(rename = "ContactPin")]
 struct Pin {
     /// 4 to 12 digits; those that are guessed first are refused.
     #[oai(validator(max_length = 12))]
@@ -246,7 +248,7 @@ impl Contacts {
     ) -> Result<Json<ContactList>, Problem> {
         let store = &self.state.store;
         let group = match &group.0 {
-            Some(text) => Some(names::group(store, "group", text).await?),
+            Some(text) => Some(names::group(&self.state.store, "group", text).await?),
             None => None,
         };
         let plain = |text: Option<String>| text.map(super::text);

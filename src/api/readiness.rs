@@ -29,6 +29,7 @@ struct Finding {
 
 /// Everything that somebody should look at.
 #[derive(Debug, Object)]
+#[oai(rename = "ReadinessReport")]
 struct Readiness {
     /// Whether there is nothing to look at.
     ok: bool,

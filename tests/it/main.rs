@@ -1,6 +1,7 @@
 //! ringdown's stories, one file per theme: the whole of it beside a real PBX, with telephones that
 //! ring, listen and press keys; and what needs no telephone, on real databases.
 
+mod address_book;
 mod cli;
 mod contacts;
 mod databases;

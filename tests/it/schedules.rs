@@ -333,7 +333,8 @@ async fn importing_the_same_again_changes_nothing(database: Database) {
         from: evening() + TimeDelta::days(day),
         until: evening() + TimeDelta::days(day) + TimeDelta::hours(8),
     };
-    let again = |day| ImportedDuty { occurrence: Some(evening() + TimeDelta::days(day)), ..duty("c#1", day, people.eva) };
+    let again =
+        |day| ImportedDuty { occurrence: Some(evening() + TimeDelta::days(day)), ..duty("c#1", day, people.eva) };
     let import = async |what: Vec<ImportedDuty>, uids: &[&str], run| {
         let uids: HashSet<String> = uids.iter().map(|uid| (*uid).to_owned()).collect();
         let report = scene.store.import_overrides(id, what, uids, "a test", scene.now(), run).await;
