@@ -14,7 +14,7 @@ use ringdown::{
     escalation::{OnExhausted, Policy, Target},
     id::{CalendarId, ContactId, OverrideId, ScheduleId, WindowId},
     oncall::{self, Duty, Layer, Override, OverrideKind, Rotation, Unit, Window},
-    store::{Deletion, Error, FeedOf, ImportReport, Imported, Run, ScheduleData},
+    store::{Deletion, Error, FeedOf, ImportCounts, ImportedDuty, Run, ScheduleData},
     wallclock::Zone,
 };
 
@@ -326,18 +326,18 @@ async fn what_a_policy_uses_is_not_deleted(database: Database) {
 async fn importing_the_same_again_changes_nothing(database: Database) {
     let scene = Scene::on(&database).await;
     let (people, id) = night(&scene).await;
-    let duty = |uid: &str, day: i64, who| Imported {
+    let duty = |uid: &str, day: i64, who| ImportedDuty {
         uid: uid.into(),
         occurrence: None,
         people: vec![who],
         from: evening() + TimeDelta::days(day),
         until: evening() + TimeDelta::days(day) + TimeDelta::hours(8),
     };
-    let again = |day| Imported { occurrence: Some(evening() + TimeDelta::days(day)), ..duty("c#1", day, people.eva) };
-    let import = async |what: Vec<Imported>, uids: &[&str], run| {
+    let again = |day| ImportedDuty { occurrence: Some(evening() + TimeDelta::days(day)), ..duty("c#1", day, people.eva) };
+    let import = async |what: Vec<ImportedDuty>, uids: &[&str], run| {
         let uids: HashSet<String> = uids.iter().map(|uid| (*uid).to_owned()).collect();
         let report = scene.store.import_overrides(id, what, uids, "a test", scene.now(), run).await;
-        let ImportReport { created, updated, unchanged, deleted } = report.expect("an answer").expect("a schedule");
+        let ImportCounts { created, updated, unchanged, deleted } = report.expect("an answer").expect("a schedule");
         (created, updated, unchanged, deleted)
     };
     let overrides = async || scene.store.overrides(id, (evening(), None), 100).await.expect("a list");
