@@ -166,8 +166,11 @@ fn private_directory(directory: &Path) -> io::Result<()> {
     if directory.exists() { Ok(()) } else { fs::DirBuilder::new().recursive(true).mode(0o711).create(directory) }
 }
 
-/// Makes the file's contacts and policies, by name.
-async fn seed(store: &Store, config: &Config, clock: &Clock) -> anyhow::Result<()> {
+/// Makes the file's contacts and policies, by name: once, so that what is changed or deleted later stays so.
+///
+/// # Errors
+/// If the database does not take them.
+pub async fn seed(store: &Store, config: &Config, clock: &Clock) -> anyhow::Result<()> {
     let contacts = config
         .contacts
         .iter()

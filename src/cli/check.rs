@@ -1,6 +1,6 @@
 //! `ringdown check`: tries everything that the server needs, and says what to do about what fails.
 
-use std::{collections::HashSet, fs, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -9,8 +9,10 @@ use super::ConfigFile;
 use crate::{
     ami::{self, Notice},
     app,
+    bus::Bus,
     clock::Clock,
     config::{Asterisk, Config},
+    engine::Engine,
     speech::Speech,
     store::Store,
 };
@@ -21,15 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// What was tried, and what to do about it if it failed.
 struct Finding {
     what: String,
-    outcome: Result<String, (String, &'static str)>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Good(String),
+    /// Worth knowing, and what to do.
+    Remark(String, &'static str),
+    /// It must be mended, and how.
+    Bad(String, &'static str),
 }
 
 fn good(what: &str, detail: impl Into<String>) -> Finding {
-    Finding { what: what.to_owned(), outcome: Ok(detail.into()) }
+    Finding { what: what.to_owned(), outcome: Outcome::Good(detail.into()) }
 }
 
 fn bad(what: &str, detail: impl Into<String>, advice: &'static str) -> Finding {
-    Finding { what: what.to_owned(), outcome: Err((detail.into(), advice)) }
+    Finding { what: what.to_owned(), outcome: Outcome::Bad(detail.into(), advice) }
 }
 
 pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
@@ -41,8 +51,9 @@ pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
         }
     };
     let mut findings = vec![good("configuration", "has no mistakes")];
-    findings.push(database(&config).await);
-    findings.extend(people(&config));
+    let (store, opened) = database(&config).await;
+    findings.push(opened);
+    findings.extend(people(&config, store).await);
     findings.push(http(&config).await);
     findings.push(fast_agi(&config).await);
     findings.push(speech(&config).await);
@@ -53,8 +64,9 @@ pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
     let mut failed = false;
     for Finding { what, outcome } in findings {
         match outcome {
-            Ok(detail) => println!("ok    {what}: {detail}"),
-            Err((detail, advice)) => {
+            Outcome::Good(detail) => println!("ok    {what}: {detail}"),
+            Outcome::Remark(detail, advice) => println!("note  {what}: {detail}\n      what to do: {advice}"),
+            Outcome::Bad(detail, advice) => {
                 failed = true;
                 println!("FAIL  {what}: {detail}\n      what to do: {advice}");
             }
@@ -63,33 +75,45 @@ pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
     Ok(failed.into())
 }
 
-async fn database(config: &Config) -> Finding {
+async fn database(config: &Config) -> (Option<Store>, Finding) {
     let advice = "check database.url, and that the server's user may write to the data directory";
     if let Err(error) = fs::create_dir_all(&config.server.data) {
-        return bad("database", format!("{}: {error}", config.server.data.display()), advice);
+        return (None, bad("database", format!("{}: {error}", config.server.data.display()), advice));
     }
     match Store::open(&config.database_url()).await {
-        Ok(_) => good("database", "opens, and its schema is up to date"),
-        Err(error) => bad("database", error.to_string(), advice),
+        Ok(store) => (Some(store), good("database", "opens, and its schema is up to date")),
+        Err(error) => (None, bad("database", error.to_string(), advice)),
     }
 }
 
-fn people(config: &Config) -> Vec<Finding> {
+async fn people(config: &Config, store: Option<Store>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(if config.api_keys.is_empty() {
         bad("API keys", "none", "add [[api_keys]]: without one every alert is refused")
     } else {
         good("API keys", format!("{} of them", config.api_keys.len()))
     });
-    findings.push(if config.policies.iter().any(|policy| policy.default) {
-        good("default policy", "there is one")
-    } else {
-        bad("default policy", "none", "set `default = true` on one policy: other alerts would page nobody")
-    });
-    let called: HashSet<&str> =
-        config.policies.iter().flat_map(|p| &p.steps).flat_map(|s| &s.targets).map(String::as_str).collect();
-    for contact in config.contacts.iter().filter(|contact| !called.contains(contact.name.as_str())) {
-        findings.push(good("contact", format!("{} is in no policy, so nobody calls them", contact.name)));
+    let Some(store) = store else { return findings };
+    // What the file has to say about people counts once, when the server first starts.
+    if let Err(error) = app::seed(&store, config, &Clock::System).await {
+        findings.push(bad("people of the file", error.to_string(), "the database does not take them"));
+        return findings;
+    }
+    let engine = Engine::new(store, Bus::default(), Clock::System);
+    match engine.findings(&config.rules()).await {
+        Ok(found) if found.is_empty() => findings.push(good("readiness", "nobody is forgotten, no schedule has a gap")),
+        Ok(found) => findings.extend(found.into_iter().map(|found| {
+            let detail = format!("{}: {}", found.subject, found.detail);
+            // Nobody is left uncalled because of it.
+            let harmless = ["policy_unused", "rule_never_matches"].contains(&found.kind);
+            let outcome = if harmless {
+                Outcome::Remark(detail, found.advice)
+            } else {
+                Outcome::Bad(detail, found.advice)
+            };
+            Finding { what: found.kind.replace('_', " "), outcome }
+        })),
+        Err(error) => findings.push(bad("readiness", error.to_string(), "the database does not answer")),
     }
     findings
 }
