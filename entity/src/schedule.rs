@@ -12,6 +12,7 @@ pub struct Model {
     pub version: i64,
     pub on_duty: Json,
     pub next_look_at: Option<DateTimeUtc>,
+    pub revision: i64,
     pub updated_at: DateTimeUtc,
 }
 

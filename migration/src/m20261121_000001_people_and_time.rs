@@ -223,6 +223,9 @@ fn schedule() -> TableCreateStatement {
         .col(json("on_duty"))
         // When it must be looked at again.
         .col(timestamp_with_time_zone_null("next_look_at"))
+        // Counts whatever may change who is on duty, overrides and windows included, and the looks at
+        // it: of several servers that look at once one notes the change.
+        .col(big_integer("revision"))
         .col(timestamp_with_time_zone("updated_at"))
         .to_owned()
 }

@@ -18,8 +18,8 @@ use super::{
     body::Body,
     country,
     error::Problem,
-    people::{self, Reason, Wrong},
-    version,
+    fields::{self, Reason, Wrong},
+    names, version,
 };
 use crate::{
     id::ContactId,
@@ -248,7 +248,7 @@ impl Contacts {
     ) -> Result<Json<ContactList>, Problem> {
         let store = &self.state.store;
         let group = match &group.0 {
-            Some(text) => Some(self.state.group_meant("group", text).await?),
+            Some(text) => Some(names::group(store, "group", text).await?),
             None => None,
         };
         let plain = |text: Option<String>| text.map(super::text);
@@ -312,8 +312,8 @@ impl Contacts {
         let version = version::expected(if_match.0.as_deref(), self.there(id).await?.version)?;
         let deleted = self.state.store.delete_contact(id, version, self.state.clock.now()).await;
         match self.unless_changed(id, deleted).await? {
-            Deletion::Done => Ok(Deleted::Gone),
-            Deletion::InUse(places) => Err(Problem::in_use("contact", &some(places))),
+            Deletion::Deleted => Ok(Deleted::Gone),
+            Deletion::UsedIn(places) => Err(Problem::in_use("contact", &some(places))),
         }
     }
 
@@ -398,14 +398,14 @@ impl Contacts {
     fn data(&self, fields: ContactFields) -> Result<ContactData, Problem> {
         let mut numbers = Vec::with_capacity(fields.numbers.len());
         for (at, Number { number, kind, label }) in fields.numbers.into_iter().enumerate() {
-            let number = people::number(&self.state, &format!("numbers[{at}].number"), &number)?;
+            let number = fields::number(&self.state, &format!("numbers[{at}].number"), &number)?;
             numbers.push(ContactNumber { number, kind: kind.trim().to_owned(), label: label.trim().to_owned() });
         }
         let sms_number = fields.sms_number.filter(|text| !text.is_empty());
-        let sms_number = sms_number.map(|text| people::number(&self.state, "sms_number", &text)).transpose()?;
+        let sms_number = sms_number.map(|text| fields::number(&self.state, "sms_number", &text)).transpose()?;
         let time_zone = fields.time_zone.filter(|zone| !zone.is_empty());
         let time_zone = time_zone.unwrap_or_else(|| country::zone(self.state.plan.country()).to_string());
-        let data = people::checked(ContactData {
+        let data = fields::checked(ContactData {
             name: fields.name,
             surname: fields.surname,
             numbers,

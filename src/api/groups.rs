@@ -15,7 +15,7 @@ use super::{
     body::Body,
     contacts::{Deleted, some},
     error::Problem,
-    people, version,
+    fields, names, version,
 };
 use crate::{
     id::GroupId,
@@ -155,8 +155,8 @@ impl Groups {
         match self.0.store.delete_group(id, version).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.there(id).await?.version)),
             Err(error) => Err(error.into()),
-            Ok(Deletion::Done) => Ok(Deleted::Gone),
-            Ok(Deletion::InUse(places)) => Err(Problem::in_use("group", &some(places))),
+            Ok(Deletion::Deleted) => Ok(Deleted::Gone),
+            Ok(Deletion::UsedIn(places)) => Err(Problem::in_use("group", &some(places))),
         }
     }
 }
@@ -174,14 +174,14 @@ impl Groups {
 
     async fn data(&self, fields: GroupFields) -> Result<GroupData, Problem> {
         let name = fields.name.trim().to_owned();
-        people::line("name", &name, 200)?;
+        fields::line("name", &name, 200)?;
         if name.is_empty() {
             return Err(Problem::unprocessable("name: is empty"));
         }
         let mut members = Vec::with_capacity(fields.members.len());
         for (at, text) in fields.members.iter().enumerate() {
             let field = format!("members[{at}]");
-            let id = self.0.contact_meant(&field, text).await?;
+            let id = names::contact(&self.0.store, &field, text).await?;
             if members.contains(&id) {
                 return Err(Problem::unprocessable(format!("{field}: stands there twice")));
             }
@@ -193,7 +193,7 @@ impl Groups {
     /// Why a group could not be stored: its name, or a member who was deleted meanwhile.
     async fn clash(&self, data: &GroupData, own: Option<GroupId>) -> Result<Problem, Problem> {
         let named = self.0.store.group_named(&data.name).await?;
-        Ok(if named.is_some() && named != own {
+        Ok(if named.is_some_and(|there| Some(there.id) != own) {
             Problem::conflict(format!("name: there is a group {:?} already", data.name))
         } else {
             Problem::conflict("a contact, or the group, was changed at the same moment: try again")

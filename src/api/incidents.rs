@@ -134,9 +134,9 @@ pub(super) struct TimelineLine {
 
 /// A part of a timeline, oldest first.
 #[derive(Debug, Object)]
-struct Timeline {
+pub(super) struct Timeline {
     /// Its lines.
-    items: Vec<TimelineLine>,
+    pub(super) items: Vec<TimelineLine>,
 }
 
 #[OpenApi(prefix_path = "/api/v2/incidents", tag = "Tag::Incidents")]

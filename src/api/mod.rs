@@ -8,26 +8,36 @@ mod alertmanager;
 mod alerts;
 mod auth;
 mod body;
+mod calendars;
 mod calls;
 mod contacts;
 mod country;
 mod error;
+mod feeds;
+mod fields;
 mod file;
 mod groups;
 mod health;
 mod heartbeats;
+mod imports;
 mod incidents;
 mod kill_switch;
 mod moment;
+mod names;
+mod oncall;
+mod overrides;
 mod people;
 mod policies;
 mod readiness;
 mod reminders;
 mod routing;
 mod scheduled_calls;
+mod schedules;
 mod silences;
 mod simulate;
+mod tagged;
 mod targets;
+mod times;
 mod version;
 
 use std::{sync::Arc, time::Duration};
@@ -109,14 +119,18 @@ enum Tag {
     Incidents,
     /// Attempts to reach one number by phone.
     Calls,
-    /// People and their numbers.
-    AddressBook,
     /// Whom an alert calls, in which order, how often; and which alert.
     Policies,
     /// What is to stay quiet, and when.
     Silences,
     /// What pages when it does not come.
     Heartbeats,
+    /// People and their numbers.
+    AddressBook,
+    /// Who is on call when.
+    Schedules,
+    /// When it counts: business hours and holidays.
+    Calendars,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
@@ -126,8 +140,9 @@ enum Tag {
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
-    (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
+    (contacts::Contacts, groups::Groups, address_book::AddressBook),
+    (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
 );
 
 /// What an import may take.
@@ -168,13 +183,20 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             readiness::Readinesses(with()),
         ),
         (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
-        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),
             simulate::Simulations(with()),
             routing::Routing(with()),
             silences::Silences(with()),
             heartbeats::Heartbeats(with()),
+        ),
+        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
+        (
+            schedules::Schedules(with()),
+            overrides::Overrides(with()),
+            oncall::OnCalls(with()),
+            calendars::Calendars(with()),
+            feeds::Feeds(with()),
         ),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
@@ -240,7 +262,7 @@ fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl E
 /// One request, with everything that stands around it.
 async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
     let id = request_id(&request);
-    let span = tracing::info_span!("request", %id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
     let is_import = request.uri().path().ends_with("/import");
     // A file may be large, and is taken from nobody but who may send it.
     let (bytes, time) = match is_import && auth::caller(&request).is_some() {
@@ -290,6 +312,12 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
         set(&mut response, name, value);
     }
     response
+}
+
+/// A path as the log may have it: without the secret of a calendar's address.
+fn logged(path: &str) -> &str {
+    let secret = path.to_ascii_lowercase().find("feeds/").map(|at| at + "feeds/".len());
+    secret.map_or(path, |at| &path[..at])
 }
 
 fn set(response: &mut Response, name: &'static str, value: &str) {

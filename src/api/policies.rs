@@ -14,6 +14,7 @@ use super::{
     auth::Credential,
     body::Body,
     error::Problem,
+    names,
     targets::Target,
     version::{etag, expected},
 };
@@ -373,7 +374,7 @@ impl Policies {
             Method::CallAndSms => escalation::Method::CallAndSms,
         };
         let calendar = async |name: &str, text: &Option<String>| match text {
-            Some(text) => self.0.calendar_meant(&format!("{field}.{name}"), text).await.map(Some),
+            Some(text) => names::calendar(&self.0.store, &format!("{field}.{name}"), text).await.map(Some),
             None => Ok(None),
         };
         Ok(escalation::Step {

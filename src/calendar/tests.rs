@@ -47,6 +47,18 @@ fn a_year_of_an_office() {
     }
 }
 
+/// Half an hour a week: all but a week lies between.
+#[test]
+fn it_opens_in_a_week() {
+    let weekly = calendar(r#"{"zone": "UTC", "hours": [{"days": ["mon"], "from": "09:00", "to": "09:30"}]}"#);
+    assert_eq!(weekly.opens(utc("2026-11-23T09:30:00Z")), Some(utc("2026-11-30T09:00:00Z")));
+    // The holiday takes one Monday away, too.
+    let closed =
+        Holiday { name: "Monday".into(), from: "2026-11-30".parse().unwrap(), until: "2026-11-30".parse().unwrap() };
+    let weekly = Calendar { holidays: vec![closed], ..weekly };
+    assert_eq!(weekly.opens(utc("2026-11-23T09:30:00Z")), Some(utc("2026-12-07T09:00:00Z")));
+}
+
 #[test]
 fn a_holiday_cuts_hours_off_at_midnight() {
     let always = calendar(

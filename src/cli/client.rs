@@ -101,3 +101,8 @@ pub(super) fn field<'a>(value: &'a Value, name: &str) -> &'a str {
 pub(super) fn line(text: &str, width: usize) -> String {
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(width).collect()
 }
+
+/// An instant to the second: `2026-11-20 09:28:53`.
+pub(super) fn moment(value: &Value, name: &str) -> String {
+    field(value, name).get(..19).unwrap_or("-").replace('T', " ")
+}

@@ -1,9 +1,7 @@
 //! `ringdown incidents [ID]`
 
+use super::client::{Server, field, line, moment};
 use clap::Args;
-use serde_json::Value;
-
-use super::client::{Server, field, line};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -65,9 +63,4 @@ async fn one(server: &Server, id: uuid::Uuid) -> anyhow::Result<()> {
         println!("  {}  {}", moment(event, "at"), line(field(event, "text"), 200));
     }
     Ok(())
-}
-
-/// An instant to the second: `2026-11-20 09:28:53`.
-fn moment(value: &Value, name: &str) -> String {
-    field(value, name).get(..19).unwrap_or("-").replace('T', " ")
 }

@@ -8,8 +8,13 @@ mod client;
 mod contacts;
 mod incidents;
 mod migrate;
+mod oncall;
 mod openapi;
+mod policies;
+mod schedules;
 mod serve;
+mod silence;
+mod simulate;
 mod stop_calls;
 
 use std::path::{Path, PathBuf};
@@ -42,8 +47,21 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Acknowledge an incident: nobody else is called about it.
     Ack(ack::Arguments),
+    /// List policies, show one, or make one.
+    #[command(subcommand)]
+    Policies(policies::Command),
+    /// Say beforehand whom an alert would call: when, in which language, with what text. Calls nobody.
+    Simulate(simulate::Arguments),
+    /// Hear nothing of certain alerts for a while; they are kept.
+    Silence(silence::Arguments),
     /// The address book: list, add, import, export, delete.
     Contacts(contacts::Arguments),
+    /// Who is on call, and who is next.
+    Oncall(oncall::Arguments),
+    /// List on-call schedules, show one, or its shifts.
+    Schedules(schedules::Arguments),
+    /// Replace, add or remove a person on a schedule for a span of time.
+    Override(schedules::Override),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -78,7 +96,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Call(arguments) => call::run(arguments).await.map(|()| 0),
         Command::Incidents(arguments) => incidents::run(arguments).await.map(|()| 0),
         Command::Ack(arguments) => ack::run(arguments).await.map(|()| 0),
+        Command::Policies(command) => policies::run(command).await.map(|()| 0),
+        Command::Simulate(arguments) => simulate::run(arguments).await.map(|()| 0),
+        Command::Silence(arguments) => silence::run(arguments).await.map(|()| 0),
         Command::Contacts(arguments) => contacts::run(arguments).await,
+        Command::Oncall(arguments) => oncall::run(arguments).await.map(|()| 0),
+        Command::Schedules(arguments) => schedules::run(arguments).await.map(|()| 0),
+        Command::Override(arguments) => schedules::make_override(arguments).await.map(|()| 0),
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }

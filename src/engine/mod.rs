@@ -4,6 +4,7 @@
 //! if it still is at that version; whoever loses the race reads and decides again.
 
 mod alert;
+mod duty;
 mod known;
 mod policy;
 mod quiet;
@@ -203,12 +204,17 @@ impl Engine {
                 }
             })
             .await;
+        // After what pages: who was on duty is written down, and nobody is called because of it.
+        if let Err(error) = self.look_at_schedules(now).await {
+            tracing::error!(%error, "who is on duty cannot be noted; trying again");
+        }
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
         let next = [
             self.store.next_due().await?,
             self.store.next_silence().await?,
             self.store.next_missed_heartbeat().await?,
             self.store.next_reminder().await?,
+            self.store.next_schedule_look().await?,
         ];
         Ok(next.into_iter().flatten().min())
     }

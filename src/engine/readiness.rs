@@ -42,7 +42,7 @@ impl Engine {
     /// If the database does not answer.
     pub async fn findings(&self, rules: &Rules) -> Result<Vec<Finding>, store::Error> {
         let now = self.clock.now();
-        let mut findings = Vec::new(); // MERGE: self.gaps(now).await?;
+        let mut findings = self.gaps(now).await?;
         findings.extend(self.contacts_nobody_can_call(rules).await?);
         findings.extend(self.policies_in_trouble(now).await?);
         findings.extend(self.rules_in_trouble().await?);
@@ -67,33 +67,31 @@ impl Engine {
         Ok(told.collect())
     }
 
-    /* MERGE
-        async fn gaps(&self, now: DateTime<Utc>) -> Result<Vec<Finding>, store::Error> {
-            let mut findings = Vec::new();
-            for (schedule, duty) in self.store.duties(now, now + HORIZON).await? {
-                let Ok(gaps) = oncall::gaps(&duty, now, now + HORIZON) else { continue };
-                let Some(first) = gaps.first() else { continue };
-                let minutes: i64 = gaps.iter().map(|gap| (gap.until - gap.from).num_minutes()).sum();
-                findings.push(Finding {
-                    kind: "schedule_gap",
-                    id: Some(schedule.id.0),
-                    detail: format!(
-                        "nobody is on call from {} until {}{}",
-                        first.from.format("%Y-%m-%d %H:%M UTC"),
-                        first.until.format("%Y-%m-%d %H:%M UTC"),
-                        match gaps.len() {
-                            1 => String::new(),
-                            n => format!(", and {} more times in the next 14 days ({} h in all)", n - 1, minutes / 60),
-                        }
-                    ),
-                    subject: schedule.name,
-                    advice: "add a layer below the others that covers the time, or an override",
-                });
-            }
-            Ok(findings)
+    async fn gaps(&self, now: DateTime<Utc>) -> Result<Vec<Finding>, store::Error> {
+        let mut findings = Vec::new();
+        for schedule in self.store.duties(now, now + HORIZON).await? {
+            let Ok(gaps) = oncall::gaps(&schedule.duty, now, now + HORIZON) else { continue };
+            let Some(first) = gaps.first() else { continue };
+            let minutes: i64 = gaps.iter().map(|gap| (gap.until - gap.from).num_minutes()).sum();
+            findings.push(Finding {
+                kind: "schedule_gap",
+                id: Some(schedule.id.0),
+                detail: format!(
+                    "nobody is on call from {} until {}{}",
+                    first.from.format("%Y-%m-%d %H:%M UTC"),
+                    first.until.format("%Y-%m-%d %H:%M UTC"),
+                    match gaps.len() {
+                        1 => String::new(),
+                        n => format!(", and {} more times in the next 14 days ({} h in all)", n - 1, minutes / 60),
+                    }
+                ),
+                subject: schedule.name,
+                advice: "add a layer below the others that covers the time, or an override",
+            });
         }
+        Ok(findings)
+    }
 
-    */
     async fn contacts_nobody_can_call(&self, rules: &Rules) -> Result<Vec<Finding>, store::Error> {
         let mut findings = Vec::new();
         let without = self.store.contacts_without_number(TOLD as u64).await?;

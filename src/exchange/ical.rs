@@ -204,7 +204,7 @@ impl Draft {
     fn read(&mut self, line: &str) {
         if line.len() > LONGEST_LINE {
             self.wrong.get_or_insert_with(|| format!("a line of more than {LONGEST_LINE} bytes"));
-        } else if !line.trim().is_empty()
+        } else if !line.is_empty()
             && let Err(reason) = self.property(line)
         {
             self.wrong.get_or_insert(reason);

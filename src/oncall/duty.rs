@@ -63,6 +63,9 @@ pub struct Window {
     pub priority: i32,
 }
 
+pub(super) type OverrideRank = (DateTime<Utc>, OverrideId);
+pub(super) type WindowRank = (i32, DateTime<Utc>, WindowId);
+
 impl Override {
     /// What an operator must mend before this override can be used.
     #[must_use]
@@ -89,7 +92,7 @@ impl Override {
     }
 
     /// The smaller one applies first.
-    pub(super) fn rank(&self) -> (DateTime<Utc>, OverrideId) {
+    pub(super) fn rank(&self) -> OverrideRank {
         (self.made_at, self.id)
     }
 }
@@ -106,7 +109,7 @@ impl Window {
     }
 
     /// The smallest one wins.
-    pub(super) fn rank(&self) -> (i32, DateTime<Utc>, WindowId) {
+    pub(super) fn rank(&self) -> WindowRank {
         (self.priority, self.from, self.id)
     }
 }

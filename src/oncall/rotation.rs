@@ -63,6 +63,9 @@ impl Rotation {
     /// the local time are not there.
     pub(super) fn turns(&self, zone: Zone, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Turn> {
         let mut turns = Vec::new();
+        if self.seconds() == 0 {
+            return turns;
+        }
         // The start may still be to come.
         let mut shift = self.index(zone, from).unwrap_or(0);
         let mut begins = self.handoff(zone, shift);
@@ -90,7 +93,7 @@ impl Rotation {
         }
         // By what the clock shows now. It may have been put back since a shift began, hence later
         // ones may have begun; none that it shows can be still to come.
-        let shown = zone.local(at).signed_duration_since(self.start).num_seconds().max(0);
+        let shown = zone.local(at).signed_duration_since(self.start).num_seconds();
         let mut shift = shown / self.seconds();
         while self.handoff(zone, shift + 1).is_some_and(|begins| begins <= at) {
             shift += 1;

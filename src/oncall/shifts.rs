@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Duty, decide, on_call};
-use crate::id::{ContactId, OverrideId, WindowId};
+use super::{
+    Duty, decide,
+    duty::{OverrideRank, WindowRank},
+    on_call,
+};
+use crate::id::ContactId;
 
 /// The longest span that is computed at once: three years.
 pub const MAX_SPAN: TimeDelta = TimeDelta::days(3 * 366);
@@ -88,8 +92,8 @@ enum Change {
 struct Standing<'a> {
     duty: &'a Duty,
     layers: Vec<Option<ContactId>>,
-    windows: BTreeSet<((i32, DateTime<Utc>, WindowId), usize)>,
-    overrides: BTreeSet<((DateTime<Utc>, OverrideId), usize)>,
+    windows: BTreeSet<(WindowRank, usize)>,
+    overrides: BTreeSet<(OverrideRank, usize)>,
 }
 
 impl Standing<'_> {

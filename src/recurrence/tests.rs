@@ -214,6 +214,12 @@ fn what_is_no_rule_or_too_much_of_one_is_refused_in_words() {
     for text in [
         "FREQ=HOURLY;BYMINUTE=0,15,30,45",
         "FREQ=DAILY;INTERVAL=1000",
+        // What is left out counts once.
+        &format!("FREQ=DAILY;BYMINUTE={}", (0..60).map(|minute| minute.to_string()).collect::<Vec<_>>().join(",")),
+        "FREQ=HOURLY;BYSECOND=0,20,40",
+        // A hundred times a day, and 512 bytes.
+        "FREQ=DAILY;BYHOUR=1,2,3,4,5;BYMINUTE=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20",
+        &format!("FREQ=YEARLY;BYYEARDAY=12,{}123", "123,".repeat(121)),
         "FREQ=DAILY;COUNT=10000",
         "FREQ=MONTHLY;BYDAY=+1MO,-4SU",
     ] {

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use entity::calendar;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{Error, Store};
-use crate::{calendar::Calendar, id::CalendarId};
+use super::{Deletion, Error, Store, uses};
+use crate::{calendar::Calendar, escalation::Step, id::CalendarId};
 
 /// A calendar and its name.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,22 +77,34 @@ impl Store {
         .await
     }
 
-    /// Deletes a calendar, if it still is at `version`.
+    /// Deletes a calendar, if it still is at `version` and no policy has a step that it counts for.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if it is not.
-    pub async fn delete_calendar(&self, id: CalendarId, version: i64) -> Result<(), Error> {
+    /// [`Error::Conflict`] if it is at another version.
+    pub async fn delete_calendar(&self, id: CalendarId, version: i64) -> Result<Deletion, Error> {
         self.write(move |tx| {
             Box::pin(async move {
+                let places = uses::policies_with(tx, |step| counts_for(id, step)).await?;
+                if !places.is_empty() {
+                    return Ok(Deletion::UsedIn(places));
+                }
                 let deleted = calendar::Entity::delete_many()
                     .filter(calendar::Column::Id.eq(id.0))
                     .filter(calendar::Column::Version.eq(version))
                     .exec(tx)
                     .await?;
-                if deleted.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
+                if deleted.rows_affected == 1 { Ok(Deletion::Deleted) } else { Err(Error::Conflict) }
             })
         })
         .await
+    }
+
+    /// Where a calendar is used, in words.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn calendar_used_in(&self, id: CalendarId) -> Result<Vec<String>, Error> {
+        uses::policies_with(&self.read, |step| counts_for(id, step)).await
     }
 
     /// The calendar of this identifier.
@@ -103,6 +115,15 @@ impl Store {
         calendar::Entity::find_by_id(id.0).one(&self.read).await?.map(read).transpose()
     }
 
+    /// The calendar of this name.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn calendar_named(&self, name: &str) -> Result<Option<NamedCalendar>, Error> {
+        let row = calendar::Entity::find().filter(calendar::Column::Name.eq(name)).one(&self.read).await?;
+        row.map(read).transpose()
+    }
+
     /// All calendars, by name.
     ///
     /// # Errors
@@ -111,6 +132,10 @@ impl Store {
         let rows = calendar::Entity::find().order_by_asc(calendar::Column::Name).all(&self.read).await?;
         rows.into_iter().map(read).collect()
     }
+}
+
+fn counts_for(id: CalendarId, step: &Step) -> bool {
+    [step.only_during, step.not_during].contains(&Some(id))
 }
 
 fn read(row: calendar::Model) -> Result<NamedCalendar, Error> {

@@ -7,6 +7,7 @@
 mod calendars;
 mod calls;
 mod contacts;
+mod feeds;
 mod heartbeats;
 mod incidents;
 mod named;
@@ -19,6 +20,7 @@ mod sessions;
 mod settings;
 mod silences;
 pub mod timeline;
+mod uses;
 mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
@@ -32,18 +34,21 @@ use writer::Writer;
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
 pub use contacts::{
-    Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Deletion, Group, GroupData,
-    ImportOptions, ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
+    Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
+    ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
 };
+pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
+pub use schedules::{ImportCounts, ImportedDuty, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
 pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
+pub use uses::Deletion;
 
 use crate::id;
 

@@ -1,42 +1,15 @@
-//! What things are called: from a name to an identifier, and back.
+//! What things are called, by their identifiers.
 
 use entity::{calendar, contact_group, policy, schedule};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::EntityTrait;
 
 use super::{Error, Store};
 use crate::{
     escalation::Target,
-    id::{CalendarId, GroupId, PolicyId, ScheduleId},
+    id::{CalendarId, PolicyId},
 };
 
 impl Store {
-    /// The group of this name.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn group_named(&self, name: &str) -> Result<Option<GroupId>, Error> {
-        let found = contact_group::Entity::find().filter(contact_group::Column::Name.eq(name)).one(&self.read).await?;
-        Ok(found.map(|row| GroupId(row.id)))
-    }
-
-    /// The schedule of this name.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn schedule_named(&self, name: &str) -> Result<Option<ScheduleId>, Error> {
-        let found = schedule::Entity::find().filter(schedule::Column::Name.eq(name)).one(&self.read).await?;
-        Ok(found.map(|row| ScheduleId(row.id)))
-    }
-
-    /// The calendar of this name.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn calendar_named(&self, name: &str) -> Result<Option<CalendarId>, Error> {
-        let found = calendar::Entity::find().filter(calendar::Column::Name.eq(name)).one(&self.read).await?;
-        Ok(found.map(|row| CalendarId(row.id)))
-    }
-
     /// What a policy is called; `None` if there is none of this identifier.
     ///
     /// # Errors

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store};
-use crate::id::{CallId, EventId, IncidentId};
+use crate::id::{CallId, EventId, IncidentId, ScheduleId};
 
 /// Something that happened, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,6 +297,44 @@ pub(super) async fn write(tx: &DatabaseTransaction, entries: Vec<Entry>) -> Resu
         event::Entity::insert_many(chunk.to_vec()).exec_without_returning(tx).await?;
     }
     Ok(())
+}
+
+/// Writes a line of a schedule's timeline as part of a larger change.
+pub(super) async fn write_of_schedule(
+    tx: &DatabaseTransaction,
+    schedule: ScheduleId,
+    at: DateTime<Utc>,
+    fact: &Fact,
+) -> Result<(), Error> {
+    use entity::event;
+    let (kind, data) = fact.kind_and_data()?;
+    let row = event::ActiveModel {
+        id: Set(EventId::generate().0),
+        incident_id: Set(None),
+        call_id: Set(None),
+        at: Set(at),
+        kind: Set(kind),
+        data: Set(data),
+        schedule_id: Set(Some(schedule.0)),
+    };
+    event::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// What was noted about a schedule, oldest first: at most `limit` lines after `after`.
+pub(super) async fn of_schedule(
+    database: &DatabaseConnection,
+    schedule: ScheduleId,
+    after: Option<EventId>,
+    limit: u64,
+) -> Result<Vec<TimelineEvent>, Error> {
+    use entity::event;
+    let mut query = event::Entity::find().filter(event::Column::ScheduleId.eq(schedule.0));
+    if let Some(after) = after {
+        query = query.filter(event::Column::Id.gt(after.0));
+    }
+    let rows = query.order_by_asc(event::Column::Id).limit(limit).all(database).await?;
+    rows.into_iter().map(read).collect()
 }
 
 fn read(row: entity::event::Model) -> Result<TimelineEvent, Error> {

@@ -56,7 +56,8 @@ pub fn quiet_until(
         .iter()
         .enumerate()
         .flat_map(|(quiet, Quiet { spans, .. })| spans.iter().map(move |&(from, until)| Span { from, until, quiet }))
-        .filter(|span| span.from < span.until && span.until > now)
+        // No more than a short cut: those that are over, and those that are none, do not lengthen a chain.
+        .filter(|span| span.until > now)
         .collect();
     // Of those that end together the one that began first is named, then the first in the list.
     spans.sort_by_key(|span| (span.from, Reverse(span.until), span.quiet));

@@ -48,6 +48,59 @@ async fn a_call_can_be_placed_followed_and_acknowledged_from_a_terminal() {
 }
 
 #[tokio::test]
+async fn who_is_on_call_can_be_asked_and_changed_from_a_terminal() {
+    let (_slot, mut server) = server().await;
+    let layer = serde_json::json!({
+        "name": "turns", "participants": [{ "name": "Ana" }], "start": "2026-10-05T09:00", "unit": "weeks",
+        "restrictions": [{ "days": ["mon"], "from": "09:00", "to": "17:00" }],
+    });
+    let schedule = serde_json::json!({ "name": "The network", "time_zone": "Europe/Rome", "layers": [layer] });
+    server.api.post("/api/v2/schedules", &schedule).await.expect("it is made");
+    for (arguments, words) in [
+        (&["schedules", "list"][..], &["The network", "Europe/Rome", "layers: 1"][..]),
+        (&["schedules", "show", "The network"], &["turns: Ana", "every 1 weeks", "only mon from 09:00 to 17:00"]),
+        (
+            &["oncall", "--at", "2026-11-23T10:00:00Z"],
+            &["The network", "Ana  (until 2026-11-23 16:00 UTC, then nobody)"],
+        ),
+        (
+            &["oncall", "The network", "--at", "2026-11-24T10:00:00+01:00"],
+            &["nobody  (until 2026-11-30 08:00 UTC, then Ana)"],
+        ),
+        (
+            &["override", "The network", "Ana", "--from", "2026-11-25T09:00", "--until", "2026-11-25T10:00:00Z"],
+            &["The network: replace Ana from 2026-11-25 08:00 UTC until 2026-11-25 10:00 UTC"],
+        ),
+        (
+            &["schedules", "shifts", "The network", "--from", "2026-11-25 00:00", "--to", "2026-11-25 23:00"],
+            &[
+                "2026-11-24 23:00 UTC - 2026-11-25 08:00 UTC  nobody",
+                "2026-11-25 08:00 UTC - 2026-11-25 10:00 UTC  Ana",
+            ],
+        ),
+    ] {
+        let output = ringdown(arguments, Some(&server)).await;
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        for word in words {
+            assert!(said(&output).contains(word), "{arguments:?}, {word}: {}", said(&output));
+        }
+    }
+    for (arguments, sentence) in [
+        (&["schedules", "show", "nonsense"][..], "there is no schedule called \"nonsense\""),
+        (
+            &["override", "The network", "Zoe", "--from", "2026-11-25T09:00", "--until", "2026-11-25T10:00"],
+            "no contact called",
+        ),
+        (&["override", "The network", "Ana", "--from", "nine", "--until", "ten"], "\"nine\" is not a time"),
+    ] {
+        let refused = ringdown(arguments, Some(&server)).await;
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {}", said(&refused));
+        assert!(said(&refused).contains(sentence), "{arguments:?}: {}", said(&refused));
+    }
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test]
 async fn the_kill_switch_works_from_a_terminal() {
     let (_slot, mut server) = server().await;
     let stopped = ringdown(&["stop-calls"], Some(&server)).await;

@@ -102,7 +102,7 @@ async fn what_is_edited_is_found_as_it_is_now(database: Database) {
     assert_eq!(search(&store, "393331234567").await, Vec::<String>::new());
     assert_eq!(search(&store, "bian").await, ["Ana"]);
     assert_eq!(search(&store, "393331234568").await, ["Ana"]);
-    assert_eq!(store.delete_contact(id, 2, evening()).await, Ok(Deletion::Done));
+    assert_eq!(store.delete_contact(id, 2, evening()).await, Ok(Deletion::Deleted));
     assert_eq!(search(&store, "ana").await, Vec::<String>::new());
     assert_eq!(store.contact(id).await, Ok(None));
 }
@@ -181,7 +181,7 @@ async fn a_list_shows_everybody_once_while_others_come_and_go(database: Database
         add(&store, named(&format!("Zoe {round}"), "", &[])).await;
         let last = page.items.last().expect("a contact");
         if round == 1 {
-            assert_eq!(store.delete_contact(last.id, last.version, evening()).await, Ok(Deletion::Done));
+            assert_eq!(store.delete_contact(last.id, last.version, evening()).await, Ok(Deletion::Deleted));
         }
         cursor = Some(next);
     }
@@ -259,7 +259,7 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
     ];
     assert_eq!(store.where_used(ana, evening()).await.expect("an answer"), used);
     let refused = store.delete_contact(ana, version(store, ana).await, evening()).await;
-    assert_eq!(refused, Ok(Deletion::InUse(used.map(str::to_owned).to_vec())));
+    assert_eq!(refused, Ok(Deletion::UsedIn(used.map(str::to_owned).to_vec())));
     assert!(store.contact(ana).await.expect("an answer").is_some());
     assert_eq!(search(store, "ana").await, ["Ana"], "nothing of them is gone");
     let later = evening() + TimeDelta::hours(2);
@@ -271,14 +271,13 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
         .await;
     connection.execute_unprepared("DELETE FROM schedule WHERE name = 'web'").await.expect("it is gone");
     let group = group(store, "ops").await;
-    assert_eq!(store.delete_group(group.id, group.version).await, Ok(Deletion::Done));
-    assert_eq!(store.delete_contact(ana, version(store, ana).await, later).await, Ok(Deletion::Done));
+    assert_eq!(store.delete_group(group.id, group.version).await, Ok(Deletion::Deleted));
+    assert_eq!(store.delete_contact(ana, version(store, ana).await, later).await, Ok(Deletion::Deleted));
     assert_eq!(store.oncall_windows(None).await, Ok(Vec::new()));
 }
 
 async fn group(store: &Store, name: &str) -> Group {
-    let id = store.group_named(name).await.expect("an answer").expect("a group");
-    store.group(id).await.expect("an answer").expect("a group")
+    store.group_named(name).await.expect("an answer").expect("a group")
 }
 
 async fn a_group_is_not_deleted_while_a_policy_names_it(database: Database) {
@@ -289,10 +288,10 @@ async fn a_group_is_not_deleted_while_a_policy_names_it(database: Database) {
         .policy("night", Policy { steps: vec![step(&[Target::Group(id)], 1, 60, 60)], ..Policy::default() }, true)
         .await;
     let places = vec!["policy night, step 1".to_owned()];
-    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::InUse(places)));
+    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::UsedIn(places)));
     scene.policy("night", Policy::default(), true).await;
     assert_eq!(scene.store.delete_group(id, 2).await, Err(Error::Conflict));
-    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::Done));
+    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::Deleted));
     assert_eq!(scene.store.group(id).await, Ok(None));
 }
 

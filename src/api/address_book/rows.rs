@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::super::{
     State,
-    people::{self, Wrong},
+    fields::{self, Wrong},
 };
 use crate::{
     exchange::{
@@ -40,15 +40,15 @@ pub(super) fn contact(state: &State, columns: &Columns, line: u64, row: ContactR
 }
 
 fn taken(state: &State, columns: &Columns, line: u64, row: ContactRow) -> Result<ImportRow, Wrong> {
-    let one = |column: &str, text: Option<String>| text.map(|text| people::number(state, column, &text)).transpose();
+    let one = |column: &str, text: Option<String>| text.map(|text| fields::number(state, column, &text)).transpose();
     let numbers = row.numbers.into_iter().enumerate().map(|(at, NumberCell { number, kind, label })| {
-        let number = people::number(state, &format!("numbers[{at}].number"), &number)?;
+        let number = fields::number(state, &format!("numbers[{at}].number"), &number)?;
         let plain = |text: Option<String>| text.unwrap_or_default().trim().to_owned();
         Ok(ContactNumber { number, kind: plain(kind), label: plain(label) })
     });
     let numbers = numbers.collect::<Result<Vec<_>, Wrong>>()?;
     for group in &row.groups {
-        people::line("groups", group, 200)?;
+        fields::line("groups", group, 200)?;
     }
     let import = ImportRow {
         line,
@@ -77,7 +77,7 @@ fn taken(state: &State, columns: &Columns, line: u64, row: ContactRow) -> Result
     let mut data = ContactData::default();
     import.apply(&mut data);
     // What was brought into its usual form goes on in that form.
-    let data = people::checked(data)?;
+    let data = fields::checked(data)?;
     Ok(ImportRow {
         name: data.name,
         surname: import.surname.map(|_| data.surname),

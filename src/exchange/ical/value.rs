@@ -63,8 +63,7 @@ fn parts(mut text: &str, mut units: &str) -> Option<Vec<(char, u32)>> {
         let end = text.find(|c: char| !c.is_ascii_digit())?;
         let unit = text[end..].chars().next()?;
         let at = units.find(unit)?;
-        // Nine digits are more than anybody needs and fit.
-        let count = text[..end].parse().ok().filter(|_| end <= 9)?;
+        let count = text[..end].parse().ok()?;
         parts.push((unit, count));
         units = &units[at + 1..];
         text = &text[end + 1..];

@@ -99,6 +99,12 @@ fn times_and_lengths_are_read() {
         ),
         ("DTSTART;VALUE=DATE:20240301\nDURATION:P3D", date("2024-03-01"), date("2024-03-04")),
         ("DTSTART;VALUE=DATE:20240301", date("2024-03-01"), date("2024-03-02")),
+        ("DTSTART:20240301 \nDURATION: P3D ", date("2024-03-01"), date("2024-03-04")),
+        // No length is a length.
+        ("DTSTART:20240301\nDTEND:20240301", date("2024-03-01"), date("2024-03-01")),
+        ("DTSTART:20240301T080000Z\nDTEND:20240301T080000Z", instant("2024-03-01 08:00"), instant("2024-03-01 08:00")),
+        ("DTSTART:20240301T080000\nDTEND:20240301T080000", floating("2024-03-01 08:00"), floating("2024-03-01 08:00")),
+        ("DTSTART:20240301T080000\nDTEND:20240301T070000Z", floating("2024-03-01 08:00"), instant("2024-03-01 07:00")),
         ("DTSTART:20240301", date("2024-03-01"), date("2024-03-02")),
         ("DTSTART:20240301T080000Z", instant("2024-03-01 08:00"), instant("2024-03-01 08:00")),
         ("DTSTART;TZID=Europe/Rome:20240301T080000Z", instant("2024-03-01 08:00"), instant("2024-03-01 08:00")),
@@ -119,7 +125,10 @@ fn what_is_wrong_with_an_event_is_said() {
     for (lines, reason) in [
         ("SUMMARY:x", "DTSTART is missing"),
         ("DTSTART:tomorrow", "DTSTART: \"tomorrow\" is neither a day"),
-        ("DTSTART:2024031T0800000", "DTSTART"),
+        ("DTSTART:2024031", "DTSTART"),
+        ("DTSTART:2024 3 1", "DTSTART"),
+        ("DTSTART:20240301T08000", "DTSTART"),
+        ("DTSTART:20240301T8 0 0 ", "DTSTART"),
         ("DTSTART:20240301T0800", "DTSTART"),
         ("DTSTART:20240301T256000Z", "DTSTART"),
         ("DTSTART:20240301T080000Z\nDTEND:x", "DTEND"),
@@ -148,6 +157,7 @@ fn what_is_wrong_with_an_event_is_said() {
         let bad = event(lines).expect_err(lines);
         assert!(bad.line == 3 && bad.reason.contains(reason), "{lines}: {bad}");
     }
+    assert_eq!(event("DTSTART:x").expect_err("no day").summary, None);
     let long = event(&format!("DTSTART:20240301\nDESCRIPTION:{}", "x".repeat(65_536))).expect_err("too long");
     assert!(long.reason.contains("more than 65536 bytes"), "{long}");
 }
@@ -156,13 +166,13 @@ fn what_is_wrong_with_an_event_is_said() {
 fn the_rest_of_an_event_is_read() {
     let event = event(
         "UID:a\\,b\nDTSTART:20240301\nRDATE:20240305,20240306\nRDATE:20240309\nRECURRENCE-ID;TZID=Europe/Rome:20240301T080000\n\
-         ATTENDEE:urn:uuid:1\nATTENDEE;EMAIL=ben@example.org:urn:uuid:2\nSTATUS:CONFIRMED\nX-OTHER;X=\"a;b:c\":d",
+         ATTENDEE:urn:uuid:1\nATTENDEE:ben\nATTENDEE: mailto: ada@example.org \nATTENDEE;EMAIL=ben@example.org:urn:uuid:2\nSTATUS:CONFIRMED\nX-OTHER;X=\"a;b:c\":d",
     )
     .expect("an event");
     assert_eq!(event.uid, "a,b");
     assert_eq!(event.rdates, [date("2024-03-05"), date("2024-03-06"), date("2024-03-09")]);
     assert_eq!(event.recurrence_id, Some(rome("2024-03-01 08:00")));
-    assert_eq!(event.attendees, ["ben@example.org"]);
+    assert_eq!(event.attendees, ["ada@example.org", "ben@example.org"]);
     assert!(!event.cancelled);
 }
 
@@ -184,6 +194,11 @@ fn good_events_survive_bad_ones() {
     let deep = "BEGIN:X\n".repeat(100_000) + &"END:X\n".repeat(100_000);
     assert_eq!(lines(&format!("BEGIN:VEVENT\nDTSTART:20240301\n{deep}END:VEVENT")), [Ok(3)]);
     assert_eq!(lines(&format!("BEGIN:VEVENT\nBEGIN:VALARM\n{good}")), [Err((3, missing())), Ok(5)]);
+
+    // Blanks at the end of a line.
+    let found = events("BEGIN:VEVENT \nUID:a \nDTSTART:20240301\n\nRRULE: FREQ=DAILY \nSTATUS:cancelled \nEND:VEVENT ");
+    let event = found[0].as_ref().expect("an event");
+    assert_eq!((event.uid.as_str(), event.rrule.as_deref(), event.cancelled), ("a", Some("FREQ=DAILY"), true));
 
     // A download that broke off.
     let cut = calendar(good).replace("END:VCALENDAR\n", "");

@@ -102,6 +102,7 @@ fn long_lines_are_folded_between_characters() {
         ("x".repeat(73), 0),
         ("x".repeat(74), 1),
         ("x".repeat(73 + 74), 1),
+        ("x".repeat(73 + 75), 2),
         ("é".repeat(36), 0),
         ("é".repeat(37), 1),
         ("🙂".repeat(100), 5),

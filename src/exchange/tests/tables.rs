@@ -144,7 +144,8 @@ fn a_quote_that_is_never_closed_is_named() {
 
 #[test]
 fn cells_may_be_missing_but_not_nameless() {
-    let (good, bad_rows) = read(&format!("{HEADER}1,2024-03-01 08:00\n{}{},x\n", row("2"), row("3").trim_end()));
+    let (good, bad_rows) =
+        read(&format!("{HEADER}1,2024-03-01 08:00\n{}, \n{},x\n", row("2").trim_end(), row("3").trim_end()));
     assert_eq!(good, [(3, "2".to_owned())]);
     assert_eq!(bad_rows.len(), 2);
     assert!(bad(2, Some("end_at"))(&bad_rows[0]), "{bad_rows:?}");
@@ -170,7 +171,7 @@ fn times_are_local_or_instants() {
         assert_eq!(parsed(text), Ok(at("2024-03-01 08:00")), "{text}");
     }
     for text in [
-        "2024-03-01T08:00Z",
+        "2024-03-01T08:00Z ",
         "2024-03-01 08:00:00.0 z",
         "2024-03-01T09:00+01:00",
         "2024-03-01 09:00:00 +0100",
@@ -218,6 +219,7 @@ fn a_window_needs_somebody_a_length_and_a_priority() {
         (",2024-03-01 08:00,2024-03-02 08:00,1", "id"),
         ("1,2024-03-01 08:00,2024-03-01 08:00,1", "end_at"),
         ("1,2024-03-01 08:00,2024-02-28 08:00,1", "end_at"),
+        ("1,2024-03-01 08:00Z,2024-03-01 09:00+01,1", "end_at"),
         ("1,x,2024-02-28 08:00,1", "start_at"),
         ("1,2024-03-01 08:00,2024-03-02 08:00,", "priority"),
         ("1,2024-03-01 08:00,2024-03-02 08:00,1.5", "priority"),

@@ -26,13 +26,13 @@ struct Handoffs {
 }
 
 impl<'a> Watchman<'a> {
-    /// He comes three days early, to have seen what the clock showed lately.
+    /// He comes six hours early, to have seen the clock if it is put back before `from`.
     pub fn before(duty: &'a Duty, from: DateTime<Utc>) -> Self {
         let clock = duty.schedule.zone.to_string().parse().unwrap();
         let layers = &duty.schedule.layers;
         let layers = layers.iter().map(|layer| Handoffs { crossed_off: 0, next: layer.rotation.start }).collect();
         let mut watchman = Self { duty, clock, latest: NaiveDateTime::MIN, layers };
-        for minute in (1..=3 * 1440).rev() {
+        for minute in (1..=360).rev() {
             watchman.look(from - minutes(minute));
         }
         watchman

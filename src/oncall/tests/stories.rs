@@ -207,6 +207,10 @@ fn the_next_change_is_found_far_ahead_and_not_beyond_the_horizon() {
     office.schedule.layers[0].rotation.participants = vec![ANN];
     let at = utc("2026-11-24T00:00:00Z");
     assert_eq!(next_change(&office, at, TimeDelta::MAX), None, "always Ann");
+    // A day ahead is as far as it looks at first.
+    let day = at + TimeDelta::days(1);
+    office.overrides = vec![change(0, Remove, &[ANN], day, day + minutes(1))];
+    assert_eq!(next_change(&office, at, TimeDelta::MAX), Some((day, vec![])));
     let far = at + TimeDelta::days(1000);
     office.overrides = vec![change(0, Remove, &[ANN], far, far + minutes(1))];
     assert_eq!(next_change(&office, at, TimeDelta::MAX), Some((far, vec![])));

@@ -22,15 +22,14 @@ fn ahead(tz: Tz, at: DateTime<Utc>) -> TimeDelta {
 }
 
 /// All changes of the clocks from 2020 to 2040 in all zones. Of those that happen at the same
-/// instant, from the same offset to the same offset, one is kept: within the days around it the
-/// zones cannot be told apart, unless another change is near, which none is.
+/// instant, from the same offset to the same offset, and with the same offsets six days before and
+/// after, one is kept: within these days the zones cannot be told apart.
 pub fn transitions() -> Vec<Transition> {
     let (mut found, mut known) = (vec![], HashSet::new());
     for tz in TZ_VARIANTS {
         let (mut day, last) = (utc("2020-01-01T00:00:00Z"), utc("2041-01-01T00:00:00Z"));
-        let mut previous: Option<DateTime<Utc>> = None;
         while day < last {
-            let (mut same, mut other) = (day, day + TimeDelta::days(4));
+            let (mut same, mut other) = (day, day + TimeDelta::days(2));
             day = other;
             let (before, after) = (ahead(tz, same), ahead(tz, other));
             if before == after {
@@ -40,9 +39,8 @@ pub fn transitions() -> Vec<Transition> {
                 let middle = same + TimeDelta::seconds((other - same).num_seconds() / 2);
                 if ahead(tz, middle) == before { same = middle } else { other = middle }
             }
-            assert!(previous.is_none_or(|previous| other - previous > TimeDelta::days(10)), "{tz} {other}");
-            previous = Some(other);
-            if known.insert((other, before, after)) {
+            let around = [-6, 6].map(|days| ahead(tz, other + TimeDelta::days(days)));
+            if known.insert((other, before, after, around)) {
                 found.push(Transition { zone: zone(tz.name()), at: other, before, after });
             }
         }
@@ -96,9 +94,10 @@ fn schedules(change: &Transition) -> Vec<Duty> {
     ]
 }
 
-/// Two days to each side. Every change: every minute of [`shifts`], and [`on_call`] every quarter of
-/// an hour less a minute and around every handoff. Every change that differs from all others in its
-/// offsets, its local time of day or its day of the week: [`on_call`] every minute.
+/// Every change: five hours to each side. Every change that differs from all others in its offsets,
+/// its local time of day or its day of the week: two days to each side. [`shifts`] is looked up
+/// at every minute of that, [`on_call`] asked around every handoff and every eleventh minute, and
+/// every minute of the four hours around such a change.
 #[test]
 fn every_change_of_the_clocks_from_2020_to_2040() {
     let transitions = transitions();
@@ -106,13 +105,14 @@ fn every_change_of_the_clocks_from_2020_to_2040() {
     for change in &transitions {
         let clock = change.at.naive_utc() + change.before;
         let is_new = shapes.insert((change.before, change.after, clock.time(), clock.weekday()));
-        let (from, until) = (change.at - TimeDelta::days(2), change.at + TimeDelta::days(2));
+        let around = minutes(if is_new { 2 * 1440 } else { 300 });
+        let near = around.num_minutes() - 120..around.num_minutes() + 120;
         for duty in schedules(change) {
-            agree(&duty, from, until, |minute| is_new || minute % 14 == 0);
+            let ask = |minute| minute % 11 == 0 || (is_new && near.contains(&minute));
+            agree(&duty, change.at - around, change.at + around, ask);
         }
     }
-    eprintln!("{} {}", transitions.len(), shapes.len());
-    assert!(transitions.len() > 500 && shapes.len() > 50, "{} {}", transitions.len(), shapes.len());
+    assert!(transitions.len() > 1000 && shapes.len() > 60, "{} {}", transitions.len(), shapes.len());
 }
 
 /// Half an hour in Lord Howe, and the 30th of December 2011, which Samoa did not have.

@@ -12,17 +12,8 @@ use crate::{
     escalation::{OnExhausted, Policy, Target},
     id::ContactId,
     oncall::Schedule,
-    store::{Error, Store},
+    store::{Deletion, Error, Store},
 };
-
-/// What became of a wish to delete something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deletion {
-    /// It is gone.
-    Done,
-    /// It is still there, since something refers to it: where, in words.
-    InUse(Vec<String>),
-}
 
 impl Store {
     /// Where a contact is used, in words: groups, policies, and what is on or to come of schedules.
@@ -50,7 +41,7 @@ impl Store {
                 }
                 let places = where_used(tx, id, now).await?;
                 if !places.is_empty() {
-                    return Ok(Deletion::InUse(places));
+                    return Ok(Deletion::UsedIn(places));
                 }
                 contact_number::Entity::delete_many()
                     .filter(contact_number::Column::ContactId.eq(id.0))
@@ -63,7 +54,7 @@ impl Store {
                     .await?;
                 feed::Entity::delete_many().filter(feed::Column::ContactId.eq(id.0)).exec(tx).await?;
                 contact::Entity::delete_by_id(id.0).exec(tx).await?;
-                Ok(Deletion::Done)
+                Ok(Deletion::Deleted)
             })
         })
         .await

@@ -10,11 +10,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Deletion, ROWS, deletion, insert_all};
+use super::{ROWS, deletion, insert_all};
 use crate::{
     escalation::Target,
     id::{ContactId, GroupId},
-    store::{Error, Store},
+    store::{Deletion, Error, Store},
 };
 
 /// Contacts who are called together.
@@ -109,7 +109,7 @@ impl Store {
             Box::pin(async move {
                 let places = deletion::policies_that_name(tx, &Target::Group(id)).await?;
                 if !places.is_empty() {
-                    return Ok(Deletion::InUse(places));
+                    return Ok(Deletion::UsedIn(places));
                 }
                 let deleted = contact_group::Entity::delete_many()
                     .filter(contact_group::Column::Id.eq(id.0))
@@ -120,7 +120,7 @@ impl Store {
                     return Err(Error::Conflict);
                 }
                 remove_members(tx, id).await?;
-                Ok(Deletion::Done)
+                Ok(Deletion::Deleted)
             })
         })
         .await
@@ -132,6 +132,15 @@ impl Store {
     /// If the database does not answer.
     pub async fn group(&self, id: GroupId) -> Result<Option<Group>, Error> {
         let row = contact_group::Entity::find_by_id(id.0).one(&self.read).await?;
+        Ok(read(&self.read, row.into_iter().collect()).await?.pop())
+    }
+
+    /// The group of this name.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn group_named(&self, name: &str) -> Result<Option<Group>, Error> {
+        let row = contact_group::Entity::find().filter(contact_group::Column::Name.eq(name)).one(&self.read).await?;
         Ok(read(&self.read, row.into_iter().collect()).await?.pop())
     }
 

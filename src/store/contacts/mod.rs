@@ -6,6 +6,7 @@ mod import;
 mod memberships;
 mod search;
 mod terms;
+mod trouble;
 mod windows;
 
 use std::collections::HashMap;
@@ -13,14 +14,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use entity::{contact, contact_number};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
-    sea_query::{Expr, ExprTrait, Query},
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, sea_query::Expr,
 };
 use uuid::Uuid;
 
-pub use deletion::Deletion;
 pub use groups::{Group, GroupData};
 pub use import::{ImportOptions, ImportReport, ImportRow, Imported};
 pub use search::{ContactCursor, ContactFilter, ContactPage, NotACursor};
@@ -248,38 +246,6 @@ impl Store {
     pub async fn contacts_by_id(&self, ids: &[ContactId]) -> Result<Vec<Contact>, Error> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         load(&self.read, &ids).await
-    }
-
-    /// Enabled contacts without a number, by name.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn contacts_without_number(&self, limit: u64) -> Result<Vec<Contact>, Error> {
-        let with_number =
-            Query::select().column(contact_number::Column::ContactId).from(contact_number::Entity).to_owned();
-        let rows = contact::Entity::find()
-            .filter(contact::Column::Enabled.eq(true))
-            .filter(contact::Column::Id.not_in_subquery(with_number))
-            .order_by_asc(contact::Column::SortName)
-            .limit(limit)
-            .all(&self.read)
-            .await?;
-        rows.into_iter().map(|row| read(row, Vec::new())).collect()
-    }
-
-    /// Enabled contacts with a number that begins with none of `prefixes` and is no extension, by name.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn contacts_with_numbers_outside(&self, prefixes: &[String], limit: u64) -> Result<Vec<Contact>, Error> {
-        let mut outside = contact_number::Entity::find().filter(contact_number::Column::Number.starts_with("+"));
-        for prefix in prefixes {
-            outside = outside.filter(contact_number::Column::Number.starts_with(prefix).not());
-        }
-        let rows = outside.limit(limit).all(&self.read).await?;
-        let ids: Vec<ContactId> = rows.into_iter().map(|row| ContactId(row.contact_id)).collect();
-        let contacts = self.contacts_by_id(&ids).await?;
-        Ok(contacts.into_iter().filter(|contact| contact.data.enabled).collect())
     }
 
     /// Contacts with exactly this name, in full or without the surname.

@@ -6,7 +6,6 @@ use chrono::{DateTime, SubsecRound, Utc};
 use entity::{contact, schedule, schedule_window};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -19,7 +18,7 @@ use crate::{
     exchange::{LocalOrInstant, csv::BadRow},
     id::{ContactId, ScheduleId, WindowId},
     oncall::Schedule,
-    store::{Error, Store},
+    store::{Error, Store, schedules},
     wallclock::Zone,
 };
 
@@ -193,7 +192,7 @@ impl Importer for Windows {
             priority: Set(priority),
         };
         insert_all(tx, plan.into_iter().map(row).collect()).await?;
-        look_again(tx, schedule, self.now).await
+        schedules::touch(tx, ScheduleId(schedule), self.now).await.map(drop)
     }
 
     fn report(self) -> ImportReport {
@@ -290,18 +289,9 @@ pub(super) async fn make_schedule(tx: &DatabaseTransaction, zone: Zone, now: Dat
         version: Set(1),
         on_duty: Set(serde_json::json!([])),
         next_look_at: Set(Some(now)),
+        revision: Set(1),
         updated_at: Set(now),
     };
     schedule::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(id)
-}
-
-/// Whoever is on duty may be somebody else now.
-pub(super) async fn look_again(tx: &DatabaseTransaction, id: Uuid, now: DateTime<Utc>) -> Result<(), Error> {
-    schedule::Entity::update_many()
-        .col_expr(schedule::Column::NextLookAt, Expr::val(Some(now)))
-        .filter(schedule::Column::Id.eq(id))
-        .exec(tx)
-        .await?;
-    Ok(())
 }

@@ -80,6 +80,10 @@ fn every_alert_that_fires_has_to_be_covered() {
     assert_eq!(quiet_until(&of, &hosts(&["b", "a"]), at(0)), Some((id(1), Silence, at(10))));
     assert_eq!(quiet_until(&of, &hosts(&["a", "c"]), at(0)), None);
     assert_eq!(quiet_until(&of, &hosts(&["a", "b"]), at(10)), None);
+    // Of alerts that wake together the first is the one whose silence is named.
+    let both = quiets(&[(Silence, "host=a", &[(0, 10)]), (Maintenance, "host=b", &[(0, 10)])]);
+    assert_eq!(quiet_until(&both, &hosts(&["a", "b"]), at(0)), Some((id(1), Silence, at(10))));
+    assert_eq!(quiet_until(&both, &hosts(&["b", "a"]), at(0)), Some((id(2), Maintenance, at(10))));
     // The common labels alone have no host.
     assert_eq!(quiet_until(&of, &hosts(&[]), at(0)), None);
 }

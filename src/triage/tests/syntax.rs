@@ -75,6 +75,23 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
+fn what_is_said_is_for_people() {
+    for (text, words) in [
+        ("{a=}", "character 4: expected a value (\"\" is the empty one)"),
+        ("{a=,b=c}", "character 4: expected a value (\"\" is the empty one)"),
+        (
+            "a='b'",
+            "character 3: expected a value (\"\" is the empty one), not '\\''; put double quotes around it if it is meant",
+        ),
+        ("a=b'c'", "character 4: '\\'' needs double quotes around the whole word"),
+        ("a=~\"(\"", "character 4: not a regular expression: unclosed group"),
+        ("a=b c=d", "character 5: expected a comma, not 'c'"),
+    ] {
+        assert_eq!(parse_matchers(text).expect_err(text).to_string(), words);
+    }
+}
+
+#[test]
 fn a_list_is_read_with_braces_or_without() {
     let written = |text| parse_matchers(text).map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
     for (text, expected) in [

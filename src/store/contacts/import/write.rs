@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::plan::{Moves, Span, Written};
 use crate::{
-    id::{GroupId, WindowId},
+    id::{GroupId, ScheduleId, WindowId},
     store::{
         Error,
-        contacts::{ROWS, columns, insert_all, number_rows, terms, windows as oncall},
+        contacts::{ROWS, columns, insert_all, number_rows, terms},
+        schedules,
     },
 };
 
@@ -158,5 +159,5 @@ pub(super) async fn windows(
         priority: Set(priority),
     };
     insert_all(tx, rows.map(row).collect()).await?;
-    oncall::look_again(tx, schedule, now).await
+    schedules::touch(tx, ScheduleId(schedule), now).await.map(drop)
 }
