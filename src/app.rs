@@ -279,6 +279,7 @@ fn ivr_settings(config: &Config) -> ivr::Settings {
         lead_in: Duration::from_millis(config.call.lead_in),
         repeat: config.call.repeat,
         wait: Duration::from_millis(config.call.wait),
+        pin_to_acknowledge: config.call.pin_to_acknowledge,
     }
 }
 

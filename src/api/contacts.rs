@@ -248,7 +248,7 @@ impl Contacts {
     ) -> Result<Json<ContactList>, Problem> {
         let store = &self.state.store;
         let group = match &group.0 {
-            Some(text) => Some(names::group(store, "group", text).await?),
+            Some(text) => Some(names::group(&self.state.store, "group", text).await?),
             None => None,
         };
         let plain = |text: Option<String>| text.map(super::text);

@@ -192,8 +192,8 @@ impl Groups {
 
     /// Why a group could not be stored: its name, or a member who was deleted meanwhile.
     async fn clash(&self, data: &GroupData, own: Option<GroupId>) -> Result<Problem, Problem> {
-        let named = self.0.store.group_named(&data.name).await?;
-        Ok(if named.is_some_and(|there| Some(there.id) != own) {
+        let named = self.0.store.group_named(&data.name).await?.map(|group| group.id);
+        Ok(if named.is_some() && named != own {
             Problem::conflict(format!("name: there is a group {:?} already", data.name))
         } else {
             Problem::conflict("a contact, or the group, was changed at the same moment: try again")

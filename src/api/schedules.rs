@@ -31,6 +31,9 @@ use crate::{
 /// Schedules.
 pub struct Schedules(pub State);
 
+/// Spans of time as a duty has them.
+type Spans = fn(&oncall::Duty, DateTime<Utc>, DateTime<Utc>) -> Result<Vec<oncall::Shift>, oncall::SpanError>;
+
 /// How far ahead the next change is looked for.
 const AHEAD: TimeDelta = TimeDelta::days(366);
 
@@ -349,7 +352,7 @@ impl Schedules {
         id: ScheduleId,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-        what: fn(&oncall::Duty, DateTime<Utc>, DateTime<Utc>) -> Result<Vec<oncall::Shift>, oncall::SpanError>,
+        what: Spans,
     ) -> Result<Vec<oncall::Shift>, Problem> {
         let duty = self.0.store.duty(id, from, to).await?.ok_or_else(|| Problem::not_found("schedule"))?;
         let shifts = times::computed(move || what(&duty, from, to)).await?;

@@ -234,13 +234,16 @@ pub struct Call {
     pub repeat: u32,
     /// Milliseconds of waiting for a key after each time.
     pub wait: u64,
+    /// Whether whoever has a PIN is asked for it before they acknowledge, too. Before they resolve they
+    /// always are.
+    pub pin_to_acknowledge: bool,
     /// What the keys do.
     pub keys: Keypad,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        Self { lead_in: 500, repeat: 3, wait: 4000, keys: Keypad::default() }
+        Self { lead_in: 500, repeat: 3, wait: 4000, pin_to_acknowledge: false, keys: Keypad::default() }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{Interrupted, Ivr};
 use crate::{
     agi::{self, Digit, Digits},
     engine::Applied,
     escalation::{Actor, State, stage},
+    pin,
     script::{Action, Line},
     speech::{self, Sound, Speech},
     store::{Call, Entry, Fact, Incident, Said, Session, SessionIncident},
@@ -19,7 +22,27 @@ struct Conversation<'a> {
     channel: &'a mut agi::Session,
     call: Call,
     language: &'static str,
+    pin: Pin,
 }
+
+/// What is known of a callee's PIN.
+enum Pin {
+    /// Nothing is asked: they have none, or have given it.
+    NotNeeded,
+    /// It is asked for so many times more.
+    Needed {
+        /// argon2id, in PHC form.
+        hash: String,
+        tries: u32,
+    },
+}
+
+/// How often a PIN is asked for in a call.
+const PIN_TRIES: u32 = 3;
+/// The longest PIN.
+const PIN_DIGITS: usize = 12;
+/// Checking a PIN takes a core for a moment and 19 MiB: so many at once, whoever calls.
+static PIN_CHECKS: Semaphore = Semaphore::const_new(2);
 
 /// How often a key that means nothing is answered before the time is up for good.
 const PATIENCE: u32 = 10;
@@ -28,7 +51,8 @@ const PATIENCE: u32 = 10;
 pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session) -> Result<()> {
     let language = ivr.language(&session);
     let began_before = session.incidents.iter().any(|carried| carried.said != Said::Waiting);
-    let mut this = Conversation { ivr, channel, call: session.call, language };
+    let pin = session.pin_hash.map_or(Pin::NotNeeded, |hash| Pin::Needed { hash, tries: PIN_TRIES });
+    let mut this = Conversation { ivr, channel, call: session.call, language, pin };
     ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
     if began_before {
         this.note(None, Fact::Reconnected { to: this.call.to.clone() }).await?;
@@ -39,6 +63,12 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     this.say(if unanswered { &Line::NotAcknowledged } else { &Line::Goodbye }).await?;
     this.channel.set_variable("RINGDOWN_DONE", "1").await?;
     Ok(this.channel.hangup().await?)
+}
+
+/// Compares a PIN with what is kept of it, beside the other tasks: that takes a while on purpose.
+async fn is_right(given: String, hash: String) -> bool {
+    let Ok(_turn) = PIN_CHECKS.acquire().await else { return false };
+    tokio::task::spawn_blocking(move || pin::verify(&given, &hash)).await.unwrap_or(false)
 }
 
 /// What takes longer is done without: whoever is on the line must not hear silence meanwhile.
@@ -156,6 +186,7 @@ impl Conversation<'_> {
             let Some(digit) = digit else { return Ok(()) };
             self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
             match self.ivr.script.keypad().action(digit.as_char()) {
+                Some(Action::Acknowledge) if !self.may(Action::Acknowledge).await? => {}
                 Some(Action::Acknowledge) => {
                     for carried in &open {
                         self.ivr.engine.acknowledge(carried.incident.id, self.actor()).await?;
@@ -186,6 +217,9 @@ impl Conversation<'_> {
 
     /// Does what a key says. Returns whether it counted, and so ended the incident's turn.
     async fn act(&mut self, carried: &SessionIncident, action: Action) -> Result<bool> {
+        if !self.may(action).await? {
+            return Ok(false);
+        }
         let (id, by) = (carried.incident.id, self.actor());
         let engine = &self.ivr.engine;
         let applied = match action {
@@ -217,6 +251,52 @@ impl Conversation<'_> {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether the callee may do this: asks for their PIN where one is needed, and says so if it is wrong.
+    async fn may(&mut self, action: Action) -> Result<bool> {
+        let asks = match action {
+            Action::Resolve => true,
+            Action::Acknowledge => self.ivr.settings.pin_to_acknowledge,
+            _ => false,
+        };
+        let (hash, left) = match &mut self.pin {
+            Pin::Needed { hash, tries } if asks => {
+                if *tries == 0 {
+                    self.say(&Line::PinLocked).await?;
+                    return Ok(false);
+                }
+                *tries -= 1;
+                (hash.clone(), *tries)
+            }
+            _ => return Ok(true),
+        };
+        let pin = self.read_pin().await?;
+        let right = is_right(pin, hash).await;
+        self.note(None, Fact::Pin { to: self.call.to.clone(), right }).await?;
+        if right {
+            self.pin = Pin::NotNeeded;
+        } else {
+            self.say(if left == 0 { &Line::PinLocked } else { &Line::PinWrong }).await?;
+        }
+        Ok(right)
+    }
+
+    /// Asks for the PIN and reads its keys up to the `#`. They are written nowhere.
+    async fn read_pin(&mut self) -> Result<String> {
+        let mut pin = String::new();
+        let mut next = self.say_interruptibly(&Line::EnterPin).await?;
+        if next.is_none() {
+            next = self.wait(self.ivr.settings.wait).await?;
+        }
+        while let Some(digit) = next.filter(|digit| digit.as_char().is_ascii_digit()) {
+            pin.push(digit.as_char());
+            if pin.len() >= PIN_DIGITS {
+                break;
+            }
+            next = self.wait(self.ivr.settings.wait).await?;
+        }
+        Ok(pin)
     }
 
     /// Somebody else has it, or it is over, or it has gone on to the next person.

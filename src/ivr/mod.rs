@@ -31,6 +31,8 @@ pub struct Settings {
     pub repeat: u32,
     /// How long a key is waited for after each time.
     pub wait: Duration,
+    /// Whether a PIN is asked for before acknowledging, too, and not only before resolving.
+    pub pin_to_acknowledge: bool,
 }
 
 /// The one who talks. Cheap to clone.

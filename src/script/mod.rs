@@ -20,7 +20,7 @@ pub const SPOKEN_CHARACTERS: usize = 300;
 pub const SPOKEN_MEMBERS: usize = 3;
 
 /// The templates, as (name, source).
-const ENGLISH: [(&str, &str); 17] = [
+const ENGLISH: [(&str, &str); 20] = [
     ("alert", include_str!("templates/en/alert.txt")),
     ("menu", include_str!("templates/en/menu.txt")),
     ("acknowledged", "Acknowledged. You have taken it."),
@@ -29,6 +29,9 @@ const ENGLISH: [(&str, &str); 17] = [
     ("nobody_left", "Escalated, but nobody is left to call. It stays open."),
     ("resolved", "Resolved. It is over."),
     ("wrong_key", "That key means nothing here."),
+    ("enter_pin", "Please enter your PIN, and then the pound key."),
+    ("pin_wrong", "That PIN is wrong."),
+    ("pin_locked", "That was wrong too often. Without the PIN this cannot be done in this call."),
     ("not_stored", "That could not be stored. Please press the key again."),
     ("taken", "Taken by {{ by }}. You need do nothing."),
     ("over", "This is over. You need do nothing."),
@@ -76,6 +79,12 @@ pub enum Line<'a> {
     Resolved,
     /// A key without a meaning.
     WrongKey,
+    /// Before what needs a PIN.
+    EnterPin,
+    /// It was another one.
+    PinWrong,
+    /// It was another one too often.
+    PinLocked,
     /// The database did not take it.
     NotStored,
     /// Somebody else has it.
@@ -147,6 +156,9 @@ impl Script {
             Line::NobodyLeft => render("nobody_left", none),
             Line::Resolved => render("resolved", none),
             Line::WrongKey => render("wrong_key", none),
+            Line::EnterPin => render("enter_pin", none),
+            Line::PinWrong => render("pin_wrong", none),
+            Line::PinLocked => render("pin_locked", none),
             Line::NotStored => render("not_stored", none),
             Line::Taken { by } => render("taken", context! { by => speakable(by) }),
             Line::Over => render("over", none),
@@ -171,6 +183,9 @@ impl Script {
             Line::NobodyLeft,
             Line::Resolved,
             Line::WrongKey,
+            Line::EnterPin,
+            Line::PinWrong,
+            Line::PinLocked,
             Line::NotStored,
             Line::Over,
             Line::NotAcknowledged,

@@ -72,6 +72,8 @@ pub struct Session {
     pub call: Call,
     /// The contact's language.
     pub language: Option<String>,
+    /// What is kept of the contact's PIN, if they have one.
+    pub pin_hash: Option<String>,
     /// What it carries, in the order in which it is spoken.
     pub incidents: Vec<SessionIncident>,
 }
@@ -94,17 +96,19 @@ impl Store {
     /// If the database does not answer.
     pub async fn session(&self, id: CallId) -> Result<Option<Session>, Error> {
         let Some(call) = self.call(id).await? else { return Ok(None) };
-        let language = match call.contact {
-            Some(contact) => self.contact(contact).await?.map(|contact| contact.data.language),
+        let contact = match call.contact {
+            Some(contact) => self.contact(contact).await?,
             None => None,
         };
+        let pin_hash = contact.as_ref().and_then(|contact| contact.pin_hash.clone());
+        let language = contact.map(|contact| contact.data.language);
         let mut incidents = Vec::new();
         for carried in self.carried_by(id).await? {
             if let Some(incident) = self.incident(carried.incident).await? {
                 incidents.push(SessionIncident { incident, at: carried.at, said: carried.said });
             }
         }
-        Ok(Some(Session { call, language, incidents }))
+        Ok(Some(Session { call, language, pin_hash, incidents }))
     }
 
     /// The callee hears this incident from now on.

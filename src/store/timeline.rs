@@ -111,6 +111,8 @@ pub enum Fact {
     Speaking { to: String },
     /// A key was pressed.
     Digit { digit: char },
+    /// A PIN was asked for, and was right or wrong. Its digits are kept nowhere.
+    Pin { to: String, right: bool },
     /// Speech failed; the stand-in prompt was played.
     SpeechFailed { why: String },
     /// The callee was told that somebody else has it.
@@ -184,6 +186,8 @@ impl Fact {
             Self::Reconnected { to } => format!("the call with {to} goes on"),
             Self::Speaking { to } => format!("{to} hears the alert"),
             Self::Digit { digit } => format!("key {digit} is pressed"),
+            Self::Pin { to, right: true } => format!("{to} gives their PIN"),
+            Self::Pin { to, right: false } => format!("{to} gives a wrong PIN"),
             Self::SpeechFailed { why } => format!("speech failed, the stand-in prompt was played: {why}"),
             Self::ToldTaken { to, by } => format!("{to} is told that {by} has taken it"),
             Self::CallEnded { to, status, failure, .. } if status == "canceled" => {
