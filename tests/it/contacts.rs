@@ -8,7 +8,9 @@ use chrono::TimeDelta;
 use ringdown::{
     escalation::{OnExhausted, Policy, Target},
     id::{ContactId, GroupId},
-    store::{ContactCursor, ContactData, ContactFilter, Deletion, Error, Group, GroupData, ImportRow, Store},
+    store::{
+        ContactCursor, ContactData, ContactFilter, Deletion, Error, Group, GroupData, ImportRow, ScheduleData, Store,
+    },
 };
 use sea_orm::ConnectionTrait;
 
