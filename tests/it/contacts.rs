@@ -8,7 +8,9 @@ use chrono::TimeDelta;
 use ringdown::{
     escalation::{OnExhausted, Policy, Target},
     id::{ContactId, GroupId},
-    store::{ContactCursor, ContactData, ContactFilter, Deletion, Error, Group, GroupData, ImportRow, Store},
+    store::{
+        ContactCursor, ContactData, ContactFilter, Deletion, Error, Group, GroupData, ImportRow, ScheduleData, Store,
+    },
 };
 use sea_orm::ConnectionTrait;
 
@@ -237,18 +239,14 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
     store.create_group(ops, evening()).await.expect("it is stored");
     let windows = vec![window_row(2, "Ana", evening(), 3600), window_row(3, "Ana", evening() - TimeDelta::days(9), 60)];
     assert_eq!(import_windows(store, windows).await.created, 2);
-    let connection = sea_orm::Database::connect(database.url.replace("sqlite:", "sqlite://")).await.expect("it opens");
     let web = serde_json::json!({
         "zone": "UTC",
         "layers": [{ "name": "days", "rotation": {
             "participants": [ana], "start": "2026-01-01T00:00:00", "every": 1, "unit": "weeks" } }],
     });
-    let insert = format!(
-        "INSERT INTO schedule (id, name, description, document, version, on_duty, updated_at) \
-         VALUES ({}, 'web', '', '{web}', 1, '[]', '2026-01-01 00:00:00+00:00')",
-        if database.url.starts_with("sqlite:") { "randomblob(16)" } else { "gen_random_uuid()" },
-    );
-    connection.execute_unprepared(&insert).await.expect("a schedule");
+    let schedule = serde_json::from_value(web).expect("a schedule");
+    let data = ScheduleData { name: "web".into(), description: String::new(), schedule };
+    let web = store.create_schedule(data, evening()).await.expect("it is stored");
 
     let used = [
         "group ops",
@@ -269,8 +267,8 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
     scene
         .policy("night", Policy { steps: vec![step(&[Target::Contact(ben)], 1, 60, 60)], ..Policy::default() }, true)
         .await;
-    connection.execute_unprepared("DELETE FROM schedule WHERE name = 'web'").await.expect("it is gone");
-    let group = store.group_named("ops").await.expect("an answer").expect("a group");
+    assert_eq!(store.delete_schedule(web, 1).await, Ok(Deletion::Deleted));
+    let group = group(store, "ops").await;
     assert_eq!(store.delete_group(group.id, group.version).await, Ok(Deletion::Deleted));
     assert_eq!(store.delete_contact(ana, version(store, ana).await, later).await, Ok(Deletion::Deleted));
     assert_eq!(store.oncall_windows(None).await, Ok(Vec::new()));
