@@ -67,6 +67,21 @@ impl Api {
         self.ok(Method::PUT, path, Some(body)).await
     }
 
+    /// Sends a file to `path`.
+    ///
+    /// # Errors
+    /// If it does not say 2xx.
+    pub async fn upload(&self, path: &str, media_type: &str, body: String) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let answer = request.header("content-type", media_type).body(body).send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        if !status.is_success() {
+            bail!("{path}: {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
     /// The lines of an incident's timeline after `after`, oldest first.
     ///
     /// # Errors

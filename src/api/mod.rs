@@ -142,7 +142,6 @@ type Apis = (
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
-    (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
 );
 
@@ -192,7 +191,6 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             silences::Silences(with()),
             heartbeats::Heartbeats(with()),
         ),
-        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             schedules::Schedules(with()),
             overrides::Overrides(with()),

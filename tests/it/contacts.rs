@@ -277,8 +277,7 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
 }
 
 async fn group(store: &Store, name: &str) -> Group {
-    let id = store.group_named(name).await.expect("an answer").expect("a group");
-    store.group(id).await.expect("an answer").expect("a group")
+    store.group_named(name).await.expect("an answer").expect("a group")
 }
 
 async fn a_group_is_not_deleted_while_a_policy_names_it(database: Database) {

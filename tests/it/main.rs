@@ -12,6 +12,7 @@ mod harness;
 mod http;
 mod keys;
 mod outcomes;
+mod people;
 mod quiet;
 mod records;
 mod scene;
