@@ -66,6 +66,7 @@ impl_apirequest_for_payload!(Calendar);
 
 /// An event that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
+#[oai(rename = "BadEvent")]
 pub(super) struct Bad {
     /// The line of the calendar on which it begins.
     line: u64,
@@ -81,6 +82,7 @@ pub(super) struct Bad {
 
 /// What an import did, or would do.
 #[derive(Debug, Object)]
+#[oai(rename = "CalendarImport")]
 pub(super) struct Report {
     /// Whether nothing was written.
     dry_run: bool,
