@@ -1,7 +1,7 @@
 # ringdown: the README names `demo` and `test`; the rest is for whoever works on it.
 # Everything runs as an ordinary user; what is fetched goes into the user's cache directory.
 
-.PHONY: help demo run test lint mutants openapi install clean
+.PHONY: help demo run test lint bench mutants openapi install clean
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -12,6 +12,7 @@ help:
 	@echo 'make test           formatting, lints, all tests'
 	@echo 'make run            the server, with ./ringdown.toml'
 	@echo 'make lint           formatting and lints only'
+	@echo 'make bench          figures, with their spread, beside what they are to reach'
 	@echo 'make mutants        does a test notice when the deciding code is broken?'
 	@echo 'make openapi        write openapi/openapi.json anew'
 	@echo 'make install        the binary, the example configuration and a systemd unit below PREFIX (as root)'
@@ -28,6 +29,9 @@ test:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench:
+	$(CARGO) bench --quiet --locked -p ringdown --bench people
 
 mutants:
 	@scripts/mutants

@@ -140,6 +140,7 @@ enum Tag {
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
+    (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
 );
@@ -182,6 +183,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             readiness::Readinesses(with()),
         ),
         (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
+        (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),
             simulate::Simulations(with()),

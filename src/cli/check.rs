@@ -106,11 +106,8 @@ async fn people(config: &Config, store: Option<Store>) -> Vec<Finding> {
             let detail = format!("{}: {}", found.subject, found.detail);
             // Nobody is left uncalled because of it.
             let harmless = ["policy_unused", "rule_never_matches"].contains(&found.kind);
-            let outcome = if harmless {
-                Outcome::Remark(detail, found.advice)
-            } else {
-                Outcome::Bad(detail, found.advice)
-            };
+            let outcome =
+                if harmless { Outcome::Remark(detail, found.advice) } else { Outcome::Bad(detail, found.advice) };
             Finding { what: found.kind.replace('_', " "), outcome }
         })),
         Err(error) => findings.push(bad("readiness", error.to_string(), "the database does not answer")),

@@ -31,6 +31,8 @@ enum What {
         #[command(flatten)]
         server: Server,
     },
+    /// Make one of a single layer: people who take turns. More layers go in over the API.
+    Add(Add),
     /// Who is on call when.
     Shifts {
         /// The schedule's name or identifier.
@@ -44,6 +46,26 @@ enum What {
         #[command(flatten)]
         server: Server,
     },
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    /// What it is called.
+    name: String,
+    /// The people who take turns: contacts by name or identifier, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    people: Vec<String>,
+    /// The zone of its local times, such as Europe/Rome.
+    #[arg(long, default_value = "UTC")]
+    time_zone: String,
+    /// How long a turn is: 12h, 1d, 2w.
+    #[arg(long, default_value = "1w")]
+    every: String,
+    /// When the first turn begins, in local time, such as 2026-11-23T09:00; handoffs are at that time of day.
+    #[arg(long, value_name = "TIME")]
+    start: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// What an override does with the person.
@@ -80,6 +102,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.what {
         What::List { server } => list(&server).await,
         What::Show { schedule, server } => show(&schedule, &server).await,
+        What::Add(arguments) => add(arguments).await,
         What::Shifts { schedule, from, to, server } => shifts(&schedule, from, to, &server).await,
     }
 }
@@ -93,10 +116,7 @@ pub(super) async fn make_override(arguments: Override) -> anyhow::Result<()> {
         Kind::Add => "add",
         Kind::Remove => "remove",
     };
-    let person = match person.parse::<uuid::Uuid>() {
-        Ok(id) => json!({ "id": id }),
-        Err(_) => json!({ "name": person }),
-    };
+    let person = who(&person);
     let (from, until) = (instant(&from, &schedule)?, instant(&until, &schedule)?);
     let body = json!({ "kind": kind, "people": [person], "from": from, "until": until });
     let made = server.post(&format!("/api/v2/schedules/{}/overrides", field(&schedule, "id")), Some(body)).await?;
@@ -107,6 +127,42 @@ pub(super) async fn make_override(arguments: Override) -> anyhow::Result<()> {
         println!("{name}: {kind} {who} from {} until {}", moment(&made, "from"), moment(&made, "until"));
     }
     Ok(())
+}
+
+async fn add(arguments: Add) -> anyhow::Result<()> {
+    let Add { name, people: names, time_zone, every, start, server } = arguments;
+    let (every, unit) = turn(&every)?;
+    let people: Vec<Value> = names.iter().map(|person| who(person.trim())).collect();
+    let layer = json!({ "name": name, "participants": people, "start": start, "every": every, "unit": unit });
+    let schedule = json!({ "name": name, "time_zone": time_zone, "layers": [layer] });
+    let made = server.post("/api/v2/schedules", Some(schedule)).await?;
+    if server.json {
+        println!("{made:#}");
+    } else {
+        println!("{}  {}", field(&made, "id"), line(field(&made, "name"), 60));
+    }
+    Ok(())
+}
+
+/// `12h`, `1d`, `2w`.
+fn turn(text: &str) -> anyhow::Result<(u32, &'static str)> {
+    let wrong = || format!("{text:?} is no turn (12h, 1d, 2w)");
+    let unit = match text.chars().last() {
+        Some('h') => "hours",
+        Some('d') => "days",
+        Some('w') => "weeks",
+        _ => bail!(wrong()),
+    };
+    let every = text[..text.len() - 1].parse().with_context(wrong)?;
+    Ok((every, unit))
+}
+
+/// A contact by name or identifier.
+fn who(person: &str) -> Value {
+    match person.parse::<uuid::Uuid>() {
+        Ok(id) => json!({ "id": id }),
+        Err(_) => json!({ "name": person }),
+    }
 }
 
 async fn list(server: &Server) -> anyhow::Result<()> {
