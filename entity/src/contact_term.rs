@@ -6,6 +6,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub term: String,
     #[sea_orm(primary_key, auto_increment = false)]
+    pub sort_name: String,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub contact_id: Uuid,
 }
 

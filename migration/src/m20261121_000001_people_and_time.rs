@@ -172,11 +172,14 @@ fn new_columns() -> Vec<(&'static str, Vec<ColumnDef>)> {
 }
 
 /// What a contact is found by: each word of their names in lower case, each of their numbers in digits.
+/// The name that lists are ordered by stands beside it, so that a page is found without looking at
+/// everybody who matches.
 fn contact_term(backend: DbBackend) -> TableCreateStatement {
     table("contact_term")
         .col(bytewise("term", backend))
+        .col(bytewise("sort_name", backend))
         .col(uuid("contact_id"))
-        .primary_key(Index::create().col("term").col("contact_id"))
+        .primary_key(Index::create().col("term").col("sort_name").col("contact_id"))
         .to_owned()
 }
 

@@ -456,14 +456,42 @@ async fn a_large_file_is_taken_from_who_has_a_key_and_nothing_else_is_large() {
 
     let mut table = String::from("name,surname,phone_number,groups\n");
     for n in 0..20_000 {
-        table += &format!("Name{n},Surname{},+39333{n:07},group {}\n", n % 700, n % 20);
+        let name = if n < 10_000 { "Anna" } else { "Zoe" };
+        table += &format!("{name}{n:05},Surname{},+39333{n:07},group {}\n", n % 700, n % 20);
     }
     let (status, report) = import(&server, "", table.clone()).await;
     assert_eq!((status, counts(&report)), (StatusCode::OK, [20_000, 0, 0, 0]), "{report}");
     let (_, report) = import(&server, "?dry_run=true", table).await;
     assert_eq!(counts(&report), [0, 0, 20_000, 0]);
-    let found = server.api.get(&format!("{CONTACTS}?q=name1999&tag=&group=group%2019")).await.expect("a list");
-    assert!(found["items"].as_array().is_some(), "{found}");
+    let find = async |query: &str| {
+        let page = server.api.get(&format!("{CONTACTS}?limit=2&{query}")).await.expect("a list");
+        let items = page["items"].as_array().expect("items");
+        let names = items.iter().map(|contact| contact["name"].as_str().expect("a name").to_owned());
+        (names.collect::<Vec<_>>(), page["next"].as_str().map(str::to_owned))
+    };
+    // Those who are many: near, far down the list, together with others who are many or few.
+    for (query, names) in [
+        ("q=anna", &["Anna00000", "Anna00001"][..]),
+        ("q=zoe", &["Zoe10000", "Zoe10001"]),
+        ("q=zoe&enabled=true", &["Zoe10000", "Zoe10001"]),
+        ("q=zoe&enabled=false", &[]),
+        ("q=zoe+surname", &["Zoe10000", "Zoe10001"]),
+        ("q=zoe+anna", &[]),
+        ("q=surname699+zoe", &["Zoe10499", "Zoe11199"]),
+        ("q=zoe&group=group+19", &["Zoe10019", "Zoe10039"]),
+        ("q=zoe1999&group=group+19", &["Zoe19999"]),
+        ("group=group+19", &["Anna00019", "Anna00039"]),
+        ("q=39333001", &["Zoe10000", "Zoe10001"]),
+    ] {
+        let (found, next) = find(query).await;
+        assert_eq!(found, names, "{query}");
+        if let Some(next) = next {
+            let (more, _) = find(&format!("{query}&cursor={next}")).await;
+            assert!(more.len() == 2 && more[0] > found[1], "{query}: {found:?}, then {more:?}");
+        } else {
+            assert!(found.len() < 2, "{query}");
+        }
+    }
     let (_, exported) = download(&server, EXPORT).await;
     assert_eq!(exported.lines().count(), 20_002);
     server.stop().await.expect("stops");

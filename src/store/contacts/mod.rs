@@ -297,7 +297,7 @@ async fn update(
 
 fn columns(data: ContactData, now: DateTime<Utc>) -> Result<contact::ActiveModel, Error> {
     Ok(contact::ActiveModel {
-        sort_name: Set(data.full_name().to_lowercase()),
+        sort_name: Set(terms::sort_name(&data)),
         name: Set(data.name),
         surname: Set(data.surname),
         language: Set(data.language),

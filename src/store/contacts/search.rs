@@ -1,15 +1,16 @@
 //! Lists of contacts, in the order of their names.
 //!
 //! A prefix is a range of the index of terms, so nothing in a query is a wildcard. There are two ways to
-//! the first page: from the few who match to their names in order, or along the names until enough match.
-//! Each is slow where the other is fast, so those who match are counted first, up to a bound.
+//! a page: from everybody who matches to their names in order, or along the names until enough match.
+//! Each is slow where the other is fast. So those who match are counted first, up to a bound; and if they
+//! are many, but none of them near, the second way is left for the first.
 
 use std::{fmt, str::FromStr};
 
 use entity::{contact, contact_group_member, contact_term};
 use sea_orm::{
-    ConnectionTrait, FromQueryResult, Iterable,
-    sea_query::{Alias, Cond, Expr, ExprTrait, Order, Query, SelectStatement},
+    ConnectionTrait, EntityTrait, FromQueryResult, Iterable, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Alias, BinOper, Cond, Expr, ExprTrait, Order, Query, SelectStatement, UnionType},
 };
 use uuid::Uuid;
 
@@ -75,16 +76,20 @@ impl FromStr for ContactCursor {
 
 /// The most words of a query that count.
 const WORDS: usize = 8;
-/// From how many on it is faster to go along the names, if there is one condition.
-const MANY: u64 = 1_500;
-/// The same, if there are several: what one of them lets through the others may not.
-const MANY_OF_SEVERAL: u64 = 10_000;
+/// Up to so many contacts can be looked at one by one.
+const FEW: u64 = 500;
+/// More terms than this are not worth reading: it is faster to go along the names.
+const MANY: u64 = 20_000;
+/// How many contacts are looked at along the names.
+const NEAR: u64 = 3_000;
 
 /// Something that a contact must fulfil, and an index knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
     /// A term in any of these ranges: from, and the first behind.
     Term(Vec<(String, String)>),
+    /// This very term.
+    Exactly(String),
     /// A group.
     Group(Uuid),
 }
@@ -95,41 +100,44 @@ impl Wanted {
         (prefix, behind)
     }
 
-    /// The identifiers of those who fulfil it, some of them more than once.
+    /// The names and identifiers of those who fulfil it, some of them more than once; of a group the
+    /// identifiers only.
     fn ids(&self) -> SelectStatement {
         let mut select = Query::select();
-        match self {
+        let term = |column: contact_term::Column| (contact_term::Entity, column);
+        let is = match self {
             Self::Term(ranges) => {
-                let column = || Expr::col((contact_term::Entity, contact_term::Column::Term));
-                let within = ranges.iter().fold(Cond::any(), |any, (from, behind)| {
-                    any.add(column().gte(from.as_str()).and(column().lt(behind.as_str())))
-                });
-                select
-                    .column((contact_term::Entity, contact_term::Column::ContactId))
-                    .from(contact_term::Entity)
-                    .cond_where(within);
+                let within = |(from, behind): &(String, String)| {
+                    let column = || Expr::col(term(contact_term::Column::Term));
+                    column().gte(from.as_str()).and(column().lt(behind.as_str()))
+                };
+                ranges.iter().map(within).fold(Cond::any(), Cond::add)
             }
+            Self::Exactly(text) => Cond::all().add(Expr::col(term(contact_term::Column::Term)).eq(text.as_str())),
             Self::Group(id) => {
-                select
+                let group = Expr::col((contact_group_member::Entity, contact_group_member::Column::GroupId));
+                return select
                     .column((contact_group_member::Entity, contact_group_member::Column::ContactId))
                     .from(contact_group_member::Entity)
-                    .and_where(
-                        Expr::col((contact_group_member::Entity, contact_group_member::Column::GroupId)).eq(*id),
-                    );
+                    .and_where(group.eq(*id))
+                    .take();
             }
-        }
+        };
         select
+            .column(term(contact_term::Column::SortName))
+            .column(term(contact_term::Column::ContactId))
+            .from(contact_term::Entity)
+            .cond_where(is)
+            .take()
     }
 
     /// Whether the contact of this column fulfils it.
     fn holds_for(&self, contact: Expr) -> Expr {
-        let mut select = self.ids();
         let own = match self {
-            Self::Term(_) => Expr::col((contact_term::Entity, contact_term::Column::ContactId)),
             Self::Group(_) => Expr::col((contact_group_member::Entity, contact_group_member::Column::ContactId)),
+            _ => Expr::col((contact_term::Entity, contact_term::Column::ContactId)),
         };
-        select.and_where(own.eq(contact));
-        Expr::exists(select)
+        Expr::exists(self.ids().and_where(own.eq(contact)).take())
     }
 }
 
@@ -165,56 +173,111 @@ impl ContactFilter {
     fn wanted(&self) -> Vec<Wanted> {
         let mut wanted = wanted_words(self.prefix.as_deref().unwrap_or_default());
         if let Some(tag) = &self.tag {
-            let term = terms::tag(tag);
-            let behind = format!("{term}\u{1}");
-            wanted.push(Wanted::Term(vec![(term, behind)]));
+            wanted.push(Wanted::Exactly(terms::tag(tag)));
         }
         wanted.extend(self.group.map(|id| Wanted::Group(id.0)));
         wanted
     }
 }
 
-/// The page behind `cursor`: one contact more than `limit`.
-fn page(
-    filter: &ContactFilter,
-    wanted: &[Wanted],
-    few: Option<usize>,
-    cursor: Option<&ContactCursor>,
+/// The columns of a contact.
+fn column(column: contact::Column) -> Expr {
+    Expr::col((contact::Entity, column))
+}
+
+/// Behind a place in the order of names; that place included, if it is where to stop.
+fn place(names: Expr, ids: Expr, ContactCursor { sort_name, id }: &ContactCursor, compare: BinOper) -> Expr {
+    let there = Expr::tuple([Expr::val(sort_name.as_str()), Expr::val(id.0)]);
+    Expr::tuple([names, ids]).binary(compare, there)
+}
+
+/// Which page.
+struct Request<'a> {
+    filter: &'a ContactFilter,
+    wanted: &'a [Wanted],
+    cursor: Option<&'a ContactCursor>,
     limit: u64,
-) -> SelectStatement {
-    let column = |column: contact::Column| Expr::col((contact::Entity, column));
-    let mut select = Query::select();
-    select.columns(contact::Column::iter().map(|column| (contact::Entity, column)));
-    let others = |few: usize| wanted.iter().enumerate().filter(move |(at, _)| *at != few).map(|(_, other)| other);
-    if let Some(few) = few {
+}
+
+impl Request<'_> {
+    /// Contacts by name, one more than fit.
+    fn contacts(&self) -> SelectStatement {
+        let mut select = Query::select();
+        select
+            .columns(contact::Column::iter().map(|column| (contact::Entity, column)))
+            .order_by((contact::Entity, contact::Column::SortName), Order::Asc)
+            .order_by((contact::Entity, contact::Column::Id), Order::Asc)
+            .limit(self.limit.saturating_add(1));
+        select
+    }
+
+    /// Along the names, to `end` if there is one.
+    fn along(&self, end: Option<&ContactCursor>) -> SelectStatement {
+        let mut select = self.contacts();
+        select.from(contact::Entity);
+        for (place_of, compare) in [(self.cursor, BinOper::GreaterThan), (end, BinOper::SmallerThanOrEqual)] {
+            if let Some(there) = place_of {
+                let (names, ids) = (column(contact::Column::SortName), column(contact::Column::Id));
+                select.and_where(place(names, ids, there, compare));
+            }
+        }
+        if let Some(enabled) = self.filter.enabled {
+            select.and_where(column(contact::Column::Enabled).eq(enabled));
+        }
+        for wanted in self.wanted {
+            select.and_where(wanted.holds_for(column(contact::Column::Id)));
+        }
+        select
+    }
+
+    /// From everybody who fulfils all of some conditions.
+    fn from(&self, some: &[usize]) -> SelectStatement {
         let found = Alias::new("found");
-        let mut ids = wanted[few].ids();
-        ids.distinct();
+        let found_id = || Expr::col((found.clone(), Alias::new("contact_id")));
+        let mut all = some.iter().map(|&at| self.wanted[at].ids()).map(|mut ids| {
+            // The names stand beside the terms: only who is on the page is looked at as a contact.
+            if let (Some(cursor), false) = (self.cursor, self.is_group(some)) {
+                let names = Expr::col((contact_term::Entity, contact_term::Column::SortName));
+                let own = Expr::col((contact_term::Entity, contact_term::Column::ContactId));
+                ids.and_where(place(names, own, cursor, BinOper::GreaterThan));
+            }
+            ids
+        });
+        let mut ids = all.next().unwrap_or_else(Query::select);
+        let others: Vec<SelectStatement> = all.collect();
+        if others.is_empty() {
+            ids.distinct();
+        }
+        for other in others {
+            ids.union(UnionType::Intersect, other);
+        }
+        if !self.is_group(some) && some.len() == self.wanted.len() && self.filter.enabled.is_none() {
+            ids.order_by(Alias::new("sort_name"), Order::Asc)
+                .order_by(Alias::new("contact_id"), Order::Asc)
+                .limit(self.limit.saturating_add(1));
+        }
+        let mut select = self.contacts();
         select.from_subquery(ids, found.clone());
         // So that SQLite begins with those who were found.
         select.cross_join(contact::Entity);
-        select.and_where(column(contact::Column::Id).equals((found.clone(), Alias::new("contact_id"))));
-        for other in others(few) {
-            select.and_where(other.holds_for(Expr::col((found.clone(), Alias::new("contact_id")))));
+        for (_, other) in self.wanted.iter().enumerate().filter(|(at, _)| !some.contains(at)) {
+            select.and_where(other.holds_for(found_id()));
         }
-    } else {
-        select.from(contact::Entity);
-        for other in wanted {
-            select.and_where(other.holds_for(column(contact::Column::Id)));
+        select.and_where(column(contact::Column::Id).eq(found_id()));
+        if let Some(enabled) = self.filter.enabled {
+            select.and_where(column(contact::Column::Enabled).eq(enabled));
         }
+        if let Some(cursor) = self.cursor {
+            let (names, ids) = (column(contact::Column::SortName), column(contact::Column::Id));
+            select.and_where(place(names, ids, cursor, BinOper::GreaterThan));
+        }
+        select
     }
-    if let Some(enabled) = filter.enabled {
-        select.and_where(column(contact::Column::Enabled).eq(enabled));
+
+    /// A group has no names beside it: it is never combined with others.
+    fn is_group(&self, some: &[usize]) -> bool {
+        some.iter().any(|&at| matches!(self.wanted[at], Wanted::Group(_)))
     }
-    if let Some(ContactCursor { sort_name, id }) = cursor {
-        let place = Expr::tuple([column(contact::Column::SortName), column(contact::Column::Id)]);
-        select.and_where(place.gt(Expr::tuple([Expr::val(sort_name.as_str()), Expr::val(id.0)])));
-    }
-    select
-        .order_by((contact::Entity, contact::Column::SortName), Order::Asc)
-        .order_by((contact::Entity, contact::Column::Id), Order::Asc)
-        .limit(limit.saturating_add(1));
-    select
 }
 
 impl Store {
@@ -229,11 +292,34 @@ impl Store {
         limit: u64,
     ) -> Result<ContactPage, Error> {
         let wanted = filter.wanted();
-        let few = self.fewest(&wanted).await?;
-        let select = page(filter, &wanted, few, cursor, limit);
-        let statement = self.read.get_database_backend().build(&select);
-        let mut rows = contact::Model::find_by_statement(statement).all(&self.read).await?;
+        let request = Request { filter, wanted: &wanted, cursor, limit };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let counts = self.counts(&wanted).await?;
+        let fewest = (0..wanted.len()).min_by_key(|&at| counts[at]);
+        let is_term = |at: &usize| !matches!(wanted[*at], Wanted::Group(_));
+        let mut rows = match (fewest, wanted.as_slice()) {
+            (None, _) => self.rows(&request.along(None)).await?,
+            // These stand in order already.
+            (Some(_), [Wanted::Exactly(_)]) => self.rows(&request.from(&[0])).await?,
+            (Some(fewest), _) if counts[fewest] < FEW || (counts[fewest] < MANY && !is_term(&fewest)) => {
+                self.rows(&request.from(&[fewest])).await?
+            }
+            (Some(fewest), _) if counts[fewest] < MANY => {
+                let some: Vec<usize> = (0..wanted.len()).filter(|at| is_term(at) && counts[*at] < MANY).collect();
+                self.rows(&request.from(&some)).await?
+            }
+            (Some(fewest), _) => {
+                let end = self.far(cursor).await?;
+                let near = self.rows(&request.along(end.as_ref())).await?;
+                if near.len() > limit || end.is_none() {
+                    near
+                } else {
+                    let terms: Vec<usize> = (0..wanted.len()).filter(is_term).collect();
+                    let some = if terms.is_empty() { vec![fewest] } else { terms };
+                    self.rows(&request.from(&some)).await?
+                }
+            }
+        };
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows
@@ -243,23 +329,42 @@ impl Store {
         Ok(ContactPage { items: read_all(&self.read, rows).await?, next })
     }
 
-    /// Which condition the fewest fulfil, unless those are many as well.
-    async fn fewest(&self, wanted: &[Wanted]) -> Result<Option<usize>, Error> {
-        let many = if wanted.len() > 1 { MANY_OF_SEVERAL } else { MANY };
-        let mut fewest = None;
-        for (at, wanted) in wanted.iter().enumerate() {
-            let bound = fewest.map_or(many, |(count, _)| count);
-            let mut ids = wanted.ids();
-            ids.limit(bound);
-            let count = Query::select().expr(Expr::cust("COUNT(*)")).from_subquery(ids, Alias::new("found")).to_owned();
+    async fn rows(&self, select: &SelectStatement) -> Result<Vec<contact::Model>, Error> {
+        let statement = self.read.get_database_backend().build(select);
+        Ok(contact::Model::find_by_statement(statement).all(&self.read).await?)
+    }
+
+    /// How many terms or members each condition has, if it is less than [`MANY`].
+    async fn counts(&self, wanted: &[Wanted]) -> Result<Vec<u64>, Error> {
+        let mut counts = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let ids = wanted.ids().limit(MANY).take();
+            let count = Query::select().expr(Expr::cust("COUNT(*)")).from_subquery(ids, Alias::new("found")).take();
             let row = self.read.query_one(&count).await?;
             let count = row.map(|row| row.try_get_by_index::<i64>(0)).transpose()?.unwrap_or_default();
-            let count = u64::try_from(count).unwrap_or_default();
-            if count < bound {
-                fewest = Some((count, at));
-            }
+            counts.push(u64::try_from(count).unwrap_or_default());
         }
-        Ok(fewest.map(|(_, at)| at))
+        Ok(counts)
+    }
+
+    /// The place so many contacts behind another one that it is not worth looking on; none if the list
+    /// ends before.
+    async fn far(&self, cursor: Option<&ContactCursor>) -> Result<Option<ContactCursor>, Error> {
+        let mut query = contact::Entity::find().select_only();
+        if let Some(cursor) = cursor {
+            let (names, ids) = (column(contact::Column::SortName), column(contact::Column::Id));
+            query = query.filter(place(names, ids, cursor, BinOper::GreaterThan));
+        }
+        let there: Option<(String, Uuid)> = query
+            .column(contact::Column::SortName)
+            .column(contact::Column::Id)
+            .order_by_asc(contact::Column::SortName)
+            .order_by_asc(contact::Column::Id)
+            .offset(NEAR)
+            .into_tuple()
+            .one(&self.read)
+            .await?;
+        Ok(there.map(|(sort_name, id)| ContactCursor { sort_name, id: ContactId(id) }))
     }
 }
 
@@ -270,7 +375,7 @@ mod tests {
     fn prefixes(query: &str) -> Vec<Vec<String>> {
         let ranges = |wanted| match wanted {
             Wanted::Term(ranges) => ranges.into_iter().map(|(from, _)| from).collect(),
-            Wanted::Group(_) => Vec::new(),
+            Wanted::Exactly(_) | Wanted::Group(_) => Vec::new(),
         };
         wanted_words(query).into_iter().map(ranges).collect()
     }

@@ -38,6 +38,11 @@ pub(super) fn tag(tag: &str) -> String {
     term(&format!("#{}", tag.trim()))
 }
 
+/// What lists are ordered by.
+pub(super) fn sort_name(data: &ContactData) -> String {
+    data.full_name().to_lowercase()
+}
+
 /// Everything that finds a contact.
 fn terms(data: &ContactData) -> BTreeSet<String> {
     let full = data.full_name();
@@ -67,7 +72,13 @@ fn spellings(number: &PhoneNumber) -> [String; 2] {
 
 /// The rows of a contact's terms.
 pub(super) fn rows(id: Uuid, data: &ContactData) -> impl Iterator<Item = contact_term::ActiveModel> {
-    terms(data).into_iter().map(move |term| contact_term::ActiveModel { term: Set(term), contact_id: Set(id) })
+    let sort_name = sort_name(data);
+    let row = move |term| contact_term::ActiveModel {
+        term: Set(term),
+        sort_name: Set(sort_name.clone()),
+        contact_id: Set(id),
+    };
+    terms(data).into_iter().map(row)
 }
 
 /// Writes a contact's terms in place of those that it had.
