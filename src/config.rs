@@ -44,7 +44,7 @@ pub struct Config {
     pub alertmanager: Alertmanager,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
-    /// People, made or brought up to date at start, by name.
+    /// People, made once, by name.
     pub contacts: Vec<Contact>,
     /// Policies, likewise.
     pub policies: Vec<Policy>,

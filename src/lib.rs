@@ -15,6 +15,11 @@
 //! | 8 | The call ends; its disposition, hangup cause and SIP status are written down, whatever the order of the events. | [`dialer`] → [`store::Store::end_call`] |
 //! | 9 | Nobody has answered: the deadline comes, and the next attempt, step or round begins. | [`engine::Engine::tick`] → 2 |
 //!
+//! What decides asks about the world: who is on duty ([`oncall`]), whether a calendar is open ([`calendar`]),
+//! whether it is to stay quiet and which policy pages ([`triage`]). [`engine`] reads it before and hands it over,
+//! so that a simulation of any instant ([`engine::Engine::simulate`]) asks the very same. Heartbeats that did not
+//! come, reminders and scheduled calls enter at 1.
+//!
 //! # Invariants
 //!
 //! - Nothing but [`escalation`] decides who is called next.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     State, Tag,
     alertmanager::{self, Status, Webhook, short},
-    auth::Credential,
+    auth::{Caller, Credential},
     body::Body,
     error::Problem,
     text,
@@ -127,7 +127,7 @@ impl Alerts {
             .engine
             .raise(Alert {
                 dedup_key,
-                policy: policy(alert.policy),
+                policy: policy(alert.policy, &caller.0),
                 source: caller.0.name,
                 content,
                 all_over: alert.status == Status::Resolved,
@@ -155,15 +155,19 @@ impl Alerts {
         webhook: Body<Webhook>,
     ) -> Result<Json<Outcomes>, Problem> {
         let mut results = Vec::new();
-        for alert in alertmanager::alerts(webhook.0, &policy(named.0), &caller.0.name, self.0.alertmanager_per) {
+        for alert in
+            alertmanager::alerts(webhook.0, &policy(named.0, &caller.0), &caller.0.name, self.0.alertmanager_per)
+        {
             results.push(self.0.engine.raise(alert).await?.into());
         }
         Ok(Json(Outcomes { results }))
     }
 }
 
-fn policy(named: Option<String>) -> PolicyChoice {
-    named.filter(|name| !name.is_empty()).map_or(PolicyChoice::Default, |name| PolicyChoice::Named(text(name)))
+/// The policy that the request names, else the one of whoever sends it; else rules decide.
+fn policy(named: Option<String>, caller: &Caller) -> PolicyChoice {
+    let named = named.filter(|name| !name.is_empty()).or_else(|| caller.policy.clone());
+    named.map_or(PolicyChoice::Default, |name| PolicyChoice::Named(text(name)))
 }
 
 impl From<Raised> for Outcome {
@@ -175,5 +179,23 @@ impl From<Raised> for Outcome {
             Raised::NothingOpen => (What::NothingOpen, None),
         };
         Self { outcome, incident_id: id.map(|id| id.to_string()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_names_the_policy_else_the_key_else_nobody() {
+        let caller = |policy: Option<&str>| Caller { name: "k".into(), policy: policy.map(str::to_owned) };
+        let chosen = |named: Option<&str>, key: Option<&str>| match policy(named.map(str::to_owned), &caller(key)) {
+            PolicyChoice::Named(name) => name,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(chosen(Some("night"), Some("web")), "night");
+        assert_eq!(chosen(None, Some("web")), "web");
+        assert_eq!(chosen(Some(""), Some("web")), "web");
+        assert_eq!(chosen(None, None), "Default");
     }
 }

@@ -12,13 +12,15 @@ use crate::{config::ApiKey, escalation::Actor};
 
 /// The keys that are known.
 #[derive(Clone, Debug, Default)]
-pub struct Keys(Vec<(String, [u8; 32])>);
+pub struct Keys(Vec<(Caller, [u8; 32])>);
 
 /// Whoever holds a known key.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The key's name.
     pub name: String,
+    /// The policy that pages for the alerts it sends, unless they name one.
+    pub policy: Option<String>,
 }
 
 /// An API key, sent as `Authorization: Bearer KEY`.
@@ -31,7 +33,8 @@ impl Keys {
     #[must_use]
     pub fn new(keys: &[ApiKey]) -> Self {
         let digest = |key: &ApiKey| hex::decode(&key.sha256).ok()?.try_into().ok();
-        Self(keys.iter().filter_map(|key| Some((key.name.clone(), digest(key)?))).collect())
+        let caller = |key: &ApiKey| Caller { name: key.name.clone(), policy: key.policy.clone() };
+        Self(keys.iter().filter_map(|key| Some((caller(key), digest(key)?))).collect())
     }
 
     /// Whose key this is. Takes the same time for every wrong key: all are compared, whole.
@@ -39,9 +42,9 @@ impl Keys {
     pub fn holder(&self, key: &str) -> Option<Caller> {
         let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let mut holder = None;
-        for (name, known) in &self.0 {
+        for (caller, known) in &self.0 {
             if bool::from(known.ct_eq(&digest)) {
-                holder = Some(Caller { name: name.clone() });
+                holder = Some(caller.clone());
             }
         }
         holder
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn only_the_whole_key_is_known() {
         let sha256 = hex::encode(Sha256::digest(b"the key"));
-        let keys = Keys::new(&[ApiKey { name: "prometheus".into(), sha256 }]);
+        let keys = Keys::new(&[ApiKey { name: "prometheus".into(), sha256, policy: None }]);
         assert_eq!(keys.holder("the key").map(|caller| caller.name).as_deref(), Some("prometheus"));
         for wrong in ["", "the ke", "the key ", "THE KEY"] {
             assert!(keys.holder(wrong).is_none(), "{wrong:?}");

@@ -306,6 +306,9 @@ pub struct ApiKey {
     pub name: String,
     /// SHA-256 of the key, in hexadecimal: the key itself is nowhere but with whoever uses it.
     pub sha256: String,
+    /// The policy that pages for the alerts it sends, unless they name one.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// A person.
