@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     engine::DirectCall,
+    escalation::{Policy, Step},
     id::{CallId, IncidentId},
     store::{self, CallFilter},
 };
@@ -82,7 +83,7 @@ struct NewCall {
     /// What is done if `at` is past: refused, or placed now.
     late: Option<Late>,
     /// Seconds after its time when it is too late to call, should the server be away then.
-    #[oai(default = "quarter_of_an_hour", validator(maximum(value = "604800")))]
+    #[oai(default = "quarter_of_an_hour", validator(minimum(value = "1"), maximum(value = "604800")))]
     #[serde(default = "quarter_of_an_hour")]
     expires: u32,
 }
@@ -199,6 +200,11 @@ impl Calls {
     async fn place(&self, caller: Credential, call: Body<NewCall>) -> Result<Created, Problem> {
         let call = call.0;
         let to = self.0.whoever("to", &call.to).await?;
+        let alone = Policy { steps: vec![Step { targets: vec![to.clone()], ..Step::default() }], ..Policy::default() };
+        if !self.0.engine.unreachable(&alone).await?.is_empty() {
+            let detail = format!("to: nobody of {:?} can be called (no number, disabled, or nobody on call)", call.to);
+            return Err(Problem::unprocessable(detail));
+        }
         if call.text.trim().is_empty() {
             return Err(Problem::malformed("text: is empty"));
         }

@@ -26,6 +26,9 @@ use crate::{
     store::{NamedOverride, Run},
 };
 
+/// Overrides of a schedule that are not over.
+const MOST_OVERRIDES: u64 = 1000;
+
 /// Overrides and windows.
 pub struct Overrides(pub State);
 
@@ -138,6 +141,16 @@ enum MadeWindow {
 
 #[OpenApi(prefix_path = "/api/v2/schedules", tag = "Tag::Schedules")]
 impl Overrides {
+    /// Whether a schedule may have so many more overrides: each is applied at every change of all of them.
+    async fn room_for(&self, schedule: ScheduleId, more: usize) -> Result<(), Problem> {
+        let there = self.0.store.count_overrides(schedule, self.0.clock.now()).await?;
+        if there.saturating_add(more as u64) > MOST_OVERRIDES {
+            let detail = format!("the schedule has {there} overrides to come, and {MOST_OVERRIDES} are the most");
+            return Err(Problem::unprocessable(detail));
+        }
+        Ok(())
+    }
+
     /// List overrides, by their beginning
     #[oai(path = "/:id/overrides", method = "get", operation_id = "list_overrides")]
     async fn list(
@@ -179,6 +192,7 @@ impl Overrides {
             made_at: self.0.clock.now(),
         };
         sound(change.mistakes())?;
+        self.room_for(schedule, 1).await?;
         if !self.0.store.add_override(schedule, change.clone(), &caller.0.name).await? {
             return Err(Problem::not_found("schedule"));
         }
@@ -215,8 +229,12 @@ impl Overrides {
         let now = self.0.clock.now();
         let schedule = self.0.store.schedule(ScheduleId(id.0)).await?;
         let schedule = schedule.ok_or_else(|| Problem::not_found("schedule"))?;
-        let mut read = imports::read(&calendar.0, schedule.data.schedule.zone, now)?;
+        let zone = schedule.data.schedule.zone;
+        // Rules that hardly ever happen take their time.
+        let reading = tokio::task::spawn_blocking(move || imports::read(&calendar.0, zone, now)).await;
+        let mut read = reading.map_err(|error| Problem::unprocessable(error.to_string()))??;
         let imported = imports::with_people(&mut read, &self.0.store).await?;
+        self.room_for(schedule.id, imported.len()).await?;
         let run = if dry_run.0 { Run::Dry } else { Run::Real };
         let store = &self.0.store;
         let counts = store.import_overrides(schedule.id, imported, read.uids, &caller.0.name, now, run).await?;

@@ -253,11 +253,18 @@ impl Policies {
         let id = PolicyId(id.0);
         let version = expected(if_match.0.as_deref(), self.present(id).await?.version)?;
         let data = self.read(policy.0).await?;
+        let before = self.present(id).await?;
+        let places = self.used_by_name(&before).await?;
+        if data.name != before.name && !places.is_empty() {
+            return Err(Problem::in_use("policy's name", &places));
+        }
+        let name = data.name.clone();
         let now = self.0.clock.now();
         match self.0.store.update_policy(id, version, data, &caller.0.name, now).await {
             Err(store::Error::Conflict) => {
+                let namesake = self.0.store.policy(&name).await?.is_some_and(|other| other.id != id);
                 let present = self.present(id).await?.version;
-                Err(if present == version { name_taken(store::Error::Conflict) } else { Problem::changed(present) })
+                Err(if namesake { name_taken(store::Error::Conflict) } else { Problem::changed(present) })
             }
             updated => {
                 updated?;
@@ -286,11 +293,7 @@ impl Policies {
         let rules = self.0.store.routing_rules().await?.rules;
         places
             .extend(rules.iter().filter(|rule| rule.policy == id).map(|rule| format!("routing rule {:?}", rule.name)));
-        for heartbeat in self.0.store.heartbeats().await? {
-            if heartbeat.data.policy.as_deref() == Some(policy.name.as_str()) {
-                places.push(format!("heartbeat {:?}", heartbeat.name));
-            }
-        }
+        places.extend(self.used_by_name(&policy).await?);
         if !places.is_empty() {
             return Err(Problem::in_use("policy", &places));
         }
@@ -320,6 +323,13 @@ impl Policies {
 impl Policies {
     async fn present(&self, id: PolicyId) -> Result<NamedPolicy, Problem> {
         self.0.store.policy_by_id(id).await?.ok_or_else(|| Problem::not_found("policy"))
+    }
+
+    /// Where a policy is meant by its name.
+    async fn used_by_name(&self, policy: &NamedPolicy) -> Result<Vec<String>, Problem> {
+        let heartbeats = self.0.store.heartbeats().await?;
+        let named = heartbeats.iter().filter(|beat| beat.data.policy.as_deref() == Some(policy.name.as_str()));
+        Ok(named.map(|beat| format!("heartbeat {:?}", beat.name)).collect())
     }
 
     async fn found(&self, id: PolicyId) -> Result<Found, Problem> {

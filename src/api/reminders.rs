@@ -58,7 +58,7 @@ struct ReminderEdit {
     #[serde(default = "minute")]
     attempt_delay: u32,
     /// Seconds after its time when it is too late to call.
-    #[oai(default = "quarter_of_an_hour", validator(maximum(value = "604800")))]
+    #[oai(default = "quarter_of_an_hour", validator(minimum(value = "1"), maximum(value = "604800")))]
     #[serde(default = "quarter_of_an_hour")]
     expires: u32,
 }
@@ -157,10 +157,7 @@ impl Reminders {
     async fn create(&self, caller: Credential, reminder: Body<ReminderEdit>) -> Result<Created, Problem> {
         let data = self.read(reminder.0).await?;
         let now = self.0.clock.now();
-        let next = data.next_after(now);
-        if next.is_none() {
-            return Err(Problem::unprocessable("rrule: this never comes again"));
-        }
+        let next = next_time(&data, now).await?;
         let id = self.0.store.create_reminder(data, next, &caller.0.name, now).await?;
         self.0.bus.ring(Bell::Engine);
         let reminder = self.present(id).await?;
@@ -189,7 +186,7 @@ impl Reminders {
         let version = expected(if_match.0.as_deref(), self.present(id).await?.version)?;
         let data = self.read(reminder.0).await?;
         let now = self.0.clock.now();
-        let next = data.next_after(now);
+        let next = next_time(&data, now).await?;
         match self.0.store.update_reminder(id, version, data, next, now).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
             updated => {
@@ -217,6 +214,13 @@ impl Reminders {
             deleted => Ok(deleted.map(|()| Deleted::Deleted)?),
         }
     }
+}
+
+/// When it comes next. Looking for a rule that never does takes its time.
+async fn next_time(data: &ReminderData, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Problem> {
+    let data = data.clone();
+    let next = tokio::task::spawn_blocking(move || data.next_after(now)).await.ok().flatten();
+    if next.is_some() { Ok(next) } else { Err(Problem::unprocessable("rrule: this never comes again")) }
 }
 
 impl Reminders {

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{id::PolicyId, store, triage};
 
+/// Matchers of all rules together: every alert that names no policy is compared with them.
+const MOST_MATCHERS: usize = 1000;
+
 /// Routing rules.
 pub struct Routing(pub State);
 
@@ -88,6 +91,11 @@ impl Routing {
     ) -> Result<Found, Problem> {
         let present = self.0.store.routing_rules().await?.version;
         let version = expected(if_match.0.as_deref(), present)?;
+        let matchers: usize = rules.0.items.iter().map(|rule| rule.matchers.len()).sum();
+        if matchers > MOST_MATCHERS {
+            let detail = format!("items: {matchers} matchers in all, and {MOST_MATCHERS} are the most");
+            return Err(Problem::unprocessable(detail));
+        }
         let mut read = Vec::new();
         for (nth, rule) in rules.0.items.iter().enumerate() {
             read.push(self.read(&format!("items[{nth}]"), rule).await?);

@@ -56,7 +56,7 @@ struct Reschedule {
     #[oai(validator(max_length = 100))]
     time_zone: Option<String>,
     /// Seconds after its time when it is too late to call.
-    #[oai(default = "quarter_of_an_hour", validator(maximum(value = "604800")))]
+    #[oai(default = "quarter_of_an_hour", validator(minimum(value = "1"), maximum(value = "604800")))]
     #[serde(default = "quarter_of_an_hour")]
     expires: u32,
 }

@@ -15,7 +15,7 @@ use super::{
     body::Body,
     error::Problem,
     routing::matchers,
-    text,
+    text, times,
     version::{etag, expected},
 };
 use crate::{
@@ -146,8 +146,8 @@ impl Silences {
     /// begins stops.
     #[oai(path = "/", method = "post", operation_id = "create_silence")]
     async fn create(&self, caller: Credential, silence: Body<SilenceEdit>) -> Result<Created, Problem> {
-        let data = read(silence.0)?;
         let now = self.0.clock.now();
+        let data = comes_again(read(silence.0)?, now).await?;
         if data.recurrence.is_none() && data.until <= now {
             return Err(Problem::unprocessable("until: is past"));
         }
@@ -176,7 +176,8 @@ impl Silences {
         if_match: Header<Option<String>>,
         silence: Body<SilenceEdit>,
     ) -> Result<Found, Problem> {
-        self.change(SilenceId(id.0), if_match.0.as_deref(), read(silence.0)?).await
+        let data = comes_again(read(silence.0)?, self.0.clock.now()).await?;
+        self.change(SilenceId(id.0), if_match.0.as_deref(), data).await
     }
 
     /// End a silence now
@@ -226,17 +227,26 @@ impl Silences {
     }
 }
 
+/// What repeats must come again: a rule that never does would be looked through for ever.
+async fn comes_again(data: SilenceData, now: DateTime<Utc>) -> Result<SilenceData, Problem> {
+    let Some(rule) = data.recurrence.clone() else { return Ok(data) };
+    let (start, zone) = (data.zone.local(data.from), data.zone);
+    let next = tokio::task::spawn_blocking(move || rule.next_after(start, |local| zone.instant(local), now)).await;
+    if matches!(next, Ok(Some(_))) { Ok(data) } else { Err(Problem::unprocessable("rrule: this never comes again")) }
+}
+
 fn read(edit: SilenceEdit) -> Result<SilenceData, Problem> {
     let matchers = matchers("matchers", &edit.matchers)?;
+    let (from, until) = (times::instant("from", edit.from)?, times::instant("until", edit.until)?);
     if matchers.is_empty() && edit.kind == Kind::Silence {
         return Err(Problem::unprocessable(
             "matchers: a silence has one at least; only maintenance is about everything",
         ));
     }
-    if edit.until <= edit.from {
+    if until <= from {
         return Err(Problem::unprocessable("until: is not after from"));
     }
-    if edit.until - edit.from > TimeDelta::days(366) {
+    if until - from > TimeDelta::days(366) {
         return Err(Problem::unprocessable("until: more than a year after from"));
     }
     let zone: Zone = edit.time_zone.parse().map_err(|error| Problem::unprocessable(format!("time_zone: {error}")))?;
@@ -257,8 +267,8 @@ fn read(edit: SilenceEdit) -> Result<SilenceData, Problem> {
         },
         comment: text(edit.comment),
         matchers,
-        from: edit.from,
-        until: edit.until,
+        from,
+        until,
         zone,
         recurrence,
     })

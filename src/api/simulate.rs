@@ -7,7 +7,7 @@ use poem_openapi::{Enum, Object, OpenApi, param::Path, payload::Json};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, body::Body, error::Problem, text};
+use super::{State, Tag, auth::Credential, body::Body, error::Problem, text, times};
 use crate::{
     engine::{self, Supposition, What},
     id::PolicyId,
@@ -154,10 +154,7 @@ impl Simulations {
         let policy = self.0.store.policy_by_id(PolicyId(id.0)).await?.ok_or_else(|| Problem::not_found("policy"))?;
         let supposed = supposed.0;
         let at = supposed.at.unwrap_or_else(|| self.0.clock.now());
-        let (earliest, latest) = (DateTime::UNIX_EPOCH, self.0.clock.now() + TimeDelta::days(3660));
-        if at < earliest || at > latest {
-            return Err(Problem::unprocessable("at: between 1970 and ten years from now"));
-        }
+        let at = times::instant("at", at)?;
         let summary = text(supposed.summary);
         let labels: std::collections::BTreeMap<String, String> = supposed.labels.into_iter().collect();
         let member = Member {

@@ -8,7 +8,7 @@ use super::error::Problem;
 use crate::{store, wallclock};
 
 /// The years that can be asked about.
-const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
+pub(super) const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
 /// How long a span is that has no end.
 const USUAL: TimeDelta = TimeDelta::days(14);
 /// The longest one.

@@ -57,7 +57,10 @@ impl Engine {
         names: &HashMap<ContactId, String>,
         now: DateTime<Utc>,
     ) -> Result<(), store::Error> {
-        let next = next_change(&look.named.duty, now, HORIZON).map_or(now + AGAIN, |(at, _)| at);
+        // A schedule with many overrides takes its time, and nobody else is to wait for it.
+        let duty = look.named.duty.clone();
+        let next = tokio::task::spawn_blocking(move || next_change(&duty, now, HORIZON)).await.ok().flatten();
+        let next = next.map_or(now + AGAIN, |(at, _)| at);
         let called = |people: &[ContactId]| -> Vec<String> {
             let name = |id: &ContactId| names.get(id).cloned().unwrap_or_else(|| format!("a deleted contact ({id})"));
             people.iter().map(name).collect()

@@ -34,7 +34,7 @@ use crate::{
     clock::Clock,
     escalation::{self, Actor, Calls, Event, Position, Stage, State},
     id::IncidentId,
-    store::{self, Fact, Incident, NewIncident, Said, Store},
+    store::{self, Fact, Incident, NewIncident, Said, Silence, Store},
 };
 
 /// The longest pause between two looks at what is due.
@@ -59,7 +59,12 @@ pub struct Engine {
     turns: Arc<[tokio::sync::Mutex<()>; TURNS]>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
+    /// The silences as they were last read, and of which revision that was.
+    silences: Arc<Mutex<Option<Revision<Vec<Silence>>>>>,
 }
+
+/// What was read, and the revision that it was read at.
+type Revision<T> = ((i64, i64), Arc<T>);
 
 /// What became of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +95,7 @@ impl Engine {
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let turns = Arc::new(array::from_fn(|_| tokio::sync::Mutex::default()));
-        Self { store, bus, clock, turns, looked: Arc::default() }
+        Self { store, bus, clock, turns, looked: Arc::default(), silences: Arc::default() }
     }
 
     /// Takes an alert in. When this returns, it is stored.

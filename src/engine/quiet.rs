@@ -1,5 +1,7 @@
 //! Silences and maintenance windows: when they hold, and what that means for what is open.
 
+use std::sync::{Arc, PoisonError};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Engine;
@@ -17,14 +19,31 @@ const AHEAD: TimeDelta = TimeDelta::days(32);
 impl Engine {
     /// What may be quiet at the instants from `from` until `until`.
     pub(super) async fn quiets(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Quiet>, store::Error> {
-        let silences = self.store.silences(Some(from)).await?;
-        let quiet = |silence: Silence| Quiet {
+        let silences = self.silences().await?;
+        let still = |silence: &&Silence| silence.data.recurrence.is_some() || silence.data.until > from;
+        let quiet = |silence: &Silence| Quiet {
             id: silence.id,
             kind: silence.data.kind,
             spans: spans(&silence.data, from, until + AHEAD),
-            matchers: silence.data.matchers,
+            matchers: silence.data.matchers.clone(),
         };
-        Ok(silences.into_iter().map(quiet).collect())
+        Ok(silences.iter().filter(still).map(quiet).collect())
+    }
+
+    /// All silences, their matchers ready to be used. They are read anew when one has changed only: each
+    /// decision asks for them, and making matchers of texts costs more than all the rest of it.
+    async fn silences(&self) -> Result<Arc<Vec<Silence>>, store::Error> {
+        let revision = self.store.silences_revision().await?;
+        let known = self.silences.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((of, silences)) = known
+            && of == revision
+        {
+            return Ok(silences);
+        }
+        let silences = Arc::new(self.store.silences(None).await?);
+        let kept = Some((revision, Arc::clone(&silences)));
+        *self.silences.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok(silences)
     }
 
     /// Silences that begin, end or have changed: what escalates may have to stop, what was held may page.

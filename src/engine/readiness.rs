@@ -70,7 +70,9 @@ impl Engine {
     async fn gaps(&self, now: DateTime<Utc>) -> Result<Vec<Finding>, store::Error> {
         let mut findings = Vec::new();
         for schedule in self.store.duties(now, now + HORIZON).await? {
-            let Ok(gaps) = oncall::gaps(&schedule.duty, now, now + HORIZON) else { continue };
+            let duty = schedule.duty;
+            let gaps = tokio::task::spawn_blocking(move || oncall::gaps(&duty, now, now + HORIZON)).await;
+            let Ok(Ok(gaps)) = gaps else { continue };
             let Some(first) = gaps.first() else { continue };
             let minutes: i64 = gaps.iter().map(|gap| (gap.until - gap.from).num_minutes()).sum();
             findings.push(Finding {

@@ -3,8 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SPAN, Schedule, schedule::MAX_PARTICIPANTS};
+use super::{MAX_SPAN, Schedule};
 use crate::id::{ContactId, OverrideId, WindowId};
+
+/// The most people in an override: every override that covers an instant is applied there again.
+pub const MAX_IN_OVERRIDE: usize = 25;
 
 /// Everything that decides who is on call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,8 +84,8 @@ impl Override {
                 OverrideKind::Replace => {}
             }
         }
-        if self.people.len() > MAX_PARTICIPANTS {
-            mistakes.push(format!("it names {} people, and {MAX_PARTICIPANTS} is the most", self.people.len()));
+        if self.people.len() > MAX_IN_OVERRIDE {
+            mistakes.push(format!("it names {} people, and {MAX_IN_OVERRIDE} is the most", self.people.len()));
         }
         mistakes
     }

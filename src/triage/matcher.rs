@@ -18,7 +18,7 @@ pub const MOST_MATCHERS: usize = 50;
 /// The longest matcher: name and value together, in bytes.
 pub const LONGEST_MATCHER: usize = 1024;
 /// How much memory one compiled regular expression, and its cache, may take, in bytes.
-const REGEX_SIZE: usize = 1 << 20;
+const REGEX_SIZE: usize = 1 << 16;
 
 /// How a value is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -216,11 +216,11 @@ async fn a_scheduled_call_is_placed_once_around_a_kill() {
         let at = now() + TimeDelta::seconds(4);
         let call = json!({ "to": ANA, "text": "The meeting begins", "at": at.to_rfc3339(), "expires": 600 });
         let made = h.server.api.post("/api/v2/calls", &call).await?;
-        let too_late = json!({ "to": BEN, "text": "Too late", "at": at.to_rfc3339(), "expires": 0 });
+        let too_late = json!({ "to": BEN, "text": "Too late", "at": at.to_rfc3339(), "expires": 1 });
         let late = h.server.api.post("/api/v2/calls", &too_late).await?;
         h.server.kill().await?;
         // Its time comes and goes while nobody is there.
-        let rest = at + TimeDelta::seconds(1) - now();
+        let rest = at + TimeDelta::seconds(3) - now();
         tokio::time::sleep(rest.to_std().unwrap_or_default()).await;
         h.server.restart().await?;
         let id = made["incident_id"].as_str().unwrap_or_default();

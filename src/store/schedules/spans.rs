@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{schedule_override, schedule_window};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{imports::uid_of, touch};
 use crate::{
@@ -40,6 +40,17 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// How many overrides of a schedule are not over at `now`.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn count_overrides(&self, schedule: ScheduleId, now: DateTime<Utc>) -> Result<u64, Error> {
+        let open = schedule_override::Entity::find()
+            .filter(schedule_override::Column::ScheduleId.eq(schedule.0))
+            .filter(schedule_override::Column::UntilAt.gt(now));
+        Ok(open.count(&self.read).await?)
     }
 
     /// The overrides of a schedule that touch the time from `from` until `until`, or all later ones if it
