@@ -134,6 +134,8 @@ fn rows(count: usize) -> Imported<ImportRow> {
                 return;
             }
         }
+        // An empty batch is the end of the file.
+        let _ = send.send(Vec::new()).await;
     });
     rows
 }
