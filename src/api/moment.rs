@@ -31,7 +31,7 @@ pub(super) fn local(field: &str, text: &str) -> Result<NaiveDateTime, Problem> {
 
 /// A time zone by its IANA name.
 pub(super) fn zone(field: &str, name: &str) -> Result<Zone, Problem> {
-    name.parse().map_err(|error| Problem::unprocessable(format!("{field}: {error}")))
+    times::zone(field, name).map_err(Problem::unprocessable)
 }
 
 #[cfg(test)]
