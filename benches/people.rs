@@ -15,7 +15,7 @@ use ringdown::{
     id::ContactId,
     oncall::{self, Duty, Layer, Rotation, Schedule, Unit},
     phone::PhoneNumber,
-    store::{CallFilter, CallStatus, ContactFilter, ImportOptions, ImportRow, Imported, ScheduleData, Store},
+    store::{Author, CallFilter, CallStatus, ContactFilter, ImportOptions, ImportRow, Imported, ScheduleData, Store},
     wallclock::{Day, Hours, Zone},
 };
 
@@ -23,6 +23,10 @@ const RUNS: usize = 7;
 
 fn morning() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap_or_default()
+}
+
+fn author() -> Author {
+    Author::command("bench", morning())
 }
 
 /// Takes a figure `RUNS` times, in milliseconds.
@@ -89,7 +93,7 @@ async fn on_call(directory: &tempfile::TempDir) {
     for nth in 0..1000 {
         let data =
             ScheduleData { name: format!("schedule {nth}"), schedule: document.clone(), ..ScheduleData::default() };
-        store.create_schedule(data, morning()).await.unwrap_or_else(|error| panic!("{error}"));
+        store.by(author()).create_schedule(data, morning()).await.unwrap_or_else(|error| panic!("{error}"));
     }
     figure("who is on call, 1,000 schedules of 5 layers, from the database", "20 ms", async || {
         let duties = store.duties(morning(), morning()).await.unwrap_or_default();
@@ -157,7 +161,7 @@ async fn address_book(directory: &tempfile::TempDir) {
         });
         let options = ImportOptions { dry_run: false, atomic: false, zone: Zone::UTC };
         let begin = Instant::now();
-        let report = store.import_contacts(rows(20_000), options, morning()).await;
+        let report = store.by(author()).import_contacts(rows(20_000), options, morning()).await;
         taken.push(begin.elapsed().as_secs_f64() * 1000.0);
         let report = report.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(report.created, 20_000);
@@ -169,7 +173,11 @@ async fn address_book(directory: &tempfile::TempDir) {
 
     let store = store(directory, "search.db").await;
     let options = ImportOptions { dry_run: false, atomic: false, zone: Zone::UTC };
-    store.import_contacts(rows(100_000), options, morning()).await.unwrap_or_else(|error| panic!("{error}"));
+    store
+        .by(author())
+        .import_contacts(rows(100_000), options, morning())
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     for prefix in ["mart", "rita lu", "+39333004", "333004"] {
         let filter = ContactFilter { prefix: Some(prefix.into()), ..ContactFilter::default() };
         figure(&format!("contacts that begin with {prefix:?}, among 100,000"), "10 ms", async || {

@@ -1,16 +1,18 @@
 //! Builds everything from the configuration, runs the tasks, stops them in order.
 
+mod first;
+
 use std::{collections::HashMap, fs, io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
-use poem::listener::{AcceptorExt, BoxAcceptor, RustlsCertificate, RustlsConfig, TcpAcceptor};
+use poem::listener::BoxAcceptor;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     agi, ami,
-    api::{self, Keys, Limits},
+    api::{self, Access, Limits, Passwords, listener},
     bus::Bus,
     clock::Clock,
     config::{self, Config},
@@ -22,7 +24,7 @@ use crate::{
     route::Capacity,
     script::Script,
     speech::{self, Keep, Speech},
-    store::{ContactData, ContactNumber, PolicyData, Store},
+    store::{Author, ContactData, ContactNumber, PolicyData, Store},
 };
 
 /// Sounds are looked over so often for some that can go.
@@ -43,9 +45,8 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         .with_context(|| format!("data directory {}", config.server.data.display()))?;
     let store = Store::open(&config.database_url()).await.context("database")?;
     seed(&store, &config, &clock).await.context("contacts and policies of the configuration")?;
-    if config.api_keys.is_empty() {
-        tracing::warn!("no API key is configured: every request but health is refused");
-    }
+    first::admin(&store, &clock).await.context("the first user")?;
+    let tokens = first::tokens(&config).context("secrets of access tokens")?;
     let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
     let script = Arc::new(Script::new(config.call.keys).context("spoken texts")?);
     let sounds = speech_settings(&config);
@@ -67,7 +68,8 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         .await
         .with_context(|| format!("server.listen {}", config.server.listen))?;
 
-    let acceptor = http_acceptor(http_listener, &config.server).context("TLS of the HTTP server")?;
+    let acceptor = listener::acceptor(http_listener, config.server.connections, certificate(&config.server).as_ref())
+        .context("TLS of the HTTP server")?;
 
     let grace = Duration::from_secs(config.server.grace);
     // Requests end first, then conversations, then the connection to the PBX.
@@ -104,6 +106,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let preparing = ivr.clone();
     tokio::spawn(async move { preparing.prepare_standing().await });
 
+    let access = Access::new(&config.api_keys, store.clone(), clock.clone(), tokens);
     let state = api::State {
         store: store.clone(),
         engine,
@@ -117,15 +120,22 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         caller_id: config.asterisk.as_ref().and_then(|asterisk| asterisk.caller_id.clone()),
         ami: client,
         speech: Some(speech.clone()),
+        access,
+        passwords: Passwords::default(),
+        login_days: config.tokens.login_days,
     };
     let limits = Limits {
         body: config.server.body_limit,
         import: IMPORT_LIMIT.max(config.server.body_limit),
         time: Duration::from_secs(config.server.timeout),
+        per_second: config.server.requests_per_second,
+        at_once: config.server.requests_at_once,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        cors_origins: config.server.cors_origins.clone(),
         metrics: config.server.metrics,
         docs: config.server.docs,
     };
-    let app = api::app(state, Keys::new(&config.api_keys), limits, metrics);
+    let app = api::app(state, limits, metrics);
     let stop_http = CancellationToken::new();
     let mut http = JoinSet::new();
     http.spawn(named("HTTP", serve_http(acceptor, app, stop_http.clone(), grace)));
@@ -182,7 +192,8 @@ pub async fn seed(store: &Store, config: &Config, clock: &Clock) -> anyhow::Resu
             ..ContactData::default()
         })
         .collect();
-    store.seed_contacts(contacts, clock.now()).await?;
+    let seeds = store.by(Author::configuration(clock.now()));
+    seeds.seed_contacts(contacts, clock.now()).await?;
     let mut ids = HashMap::new();
     for name in config.policies.iter().flat_map(|policy| &policy.steps).flat_map(|step| &step.targets) {
         if let Some(id) = store.contacts_named(name).await?.first() {
@@ -190,7 +201,7 @@ pub async fn seed(store: &Store, config: &Config, clock: &Clock) -> anyhow::Resu
         }
     }
     let policies = config.policies.iter().map(|policy| seed_policy(policy, config, &ids)).collect();
-    Ok(store.seed_policies(policies, clock.now()).await?)
+    Ok(seeds.seed_policies(policies, clock.now()).await?)
 }
 
 fn seed_policy(policy: &config::Policy, config: &Config, ids: &HashMap<String, ContactId>) -> PolicyData {
@@ -309,16 +320,9 @@ async fn clean(speech: Speech, clock: Clock, limits: Keep, shutdown: Cancellatio
     }
 }
 
-/// HTTP, or HTTPS with a certificate, on a socket that is bound already.
-fn http_acceptor(listener: TcpListener, server: &config::Server) -> anyhow::Result<BoxAcceptor> {
-    let plain = TcpAcceptor::from_tokio(listener).context("server.listen")?;
-    let (Some(certificate), Some(key)) = (&server.tls_certificate, &server.tls_key) else {
-        return Ok(plain.boxed());
-    };
-    let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
-    let certificate = RustlsCertificate::new().cert(read(certificate)?).key(read(key)?);
-    let tls = RustlsConfig::new().fallback(certificate);
-    Ok(plain.rustls(futures_util::stream::once(std::future::ready(tls))).boxed())
+fn certificate(server: &config::Server) -> Option<listener::Certificate> {
+    let (chain, key) = (server.tls_certificate.clone()?, server.tls_key.clone()?);
+    Some(listener::Certificate { chain, key })
 }
 
 async fn serve_http(

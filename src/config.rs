@@ -44,6 +44,8 @@ pub struct Config {
     pub alertmanager: Alertmanager,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
+    /// Log-ins and access tokens.
+    pub tokens: Tokens,
     /// People, made once, by name.
     pub contacts: Vec<Contact>,
     /// Policies, likewise.
@@ -65,7 +67,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "log",
     "database",
@@ -77,6 +79,7 @@ const SECTIONS: [&str; 13] = [
     "destinations",
     "alertmanager",
     "api_keys",
+    "tokens",
     "contacts",
     "policies",
 ];
@@ -132,6 +135,7 @@ impl Config {
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
             api_keys: optional(figment, "api_keys", read).unwrap_or_default(),
+            tokens: section(figment, "tokens", read),
             contacts: optional(figment, "contacts", read).unwrap_or_default(),
             policies: optional(figment, "policies", read).unwrap_or_default(),
             plan: NumberingPlan::default(),

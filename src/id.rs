@@ -94,6 +94,18 @@ id! {
     FeedId
 }
 id! {
+    /// A user: somebody who logs in.
+    UserId
+}
+id! {
+    /// A log-in, for as long as it lasts.
+    LoginId
+}
+id! {
+    /// An API key.
+    KeyId
+}
+id! {
     /// One line of a timeline.
     EventId
 }
@@ -115,6 +127,13 @@ impl IncidentId {
 #[must_use]
 pub fn token() -> String {
     hex::encode(rand::random::<[u8; 16]>())
+}
+
+/// The identifier of an access token.
+#[expect(clippy::disallowed_methods, reason = "the one place that makes identifiers")]
+#[must_use]
+pub fn token_id() -> Uuid {
+    Uuid::now_v7()
 }
 
 #[cfg(test)]

@@ -38,12 +38,13 @@
 //! | row | modules | know nothing of |
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] | anything |
-//! | 1 | [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
+//! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] | Asterisk, HTTP |
 //! | 4 | [`dialer`] [`ivr`] [`api`] | each other |
 //! | 5 | [`app`] [`cli`] | nothing is barred |
 
+pub mod access;
 pub mod agi;
 pub mod ami;
 pub mod api;

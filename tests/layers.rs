@@ -11,6 +11,7 @@ use std::{
 const ROWS: [&[&str]; 6] = [
     &["id", "clock", "phone", "pin", "wallclock"],
     &[
+        "access",
         "escalation",
         "oncall",
         "calendar",
@@ -31,8 +32,8 @@ const ROWS: [&[&str]; 6] = [
 /// The last row: nothing is barred there, its own row included.
 const FREE: usize = ROWS.len() - 1;
 /// What decides is pure: no tokio, no database, no HTTP.
-const PURE: [&str; 9] =
-    ["escalation", "oncall", "calendar", "triage", "recurrence", "route", "script", "exchange", "wallclock"];
+const PURE: [&str; 10] =
+    ["access", "escalation", "oncall", "calendar", "triage", "recurrence", "route", "script", "exchange", "wallclock"];
 /// Nobody else knows that there is a database.
 const DATABASE: [&str; 3] = ["sea_orm", "entity::", "migration::"];
 const LONGEST: usize = 600;
@@ -142,6 +143,8 @@ fn what_decides_is_pure_and_only_the_store_knows_the_database() {
     for (module, files) in modules() {
         for (path, code) in files {
             if PURE.contains(&&*module) {
+                // An address is a value like any other.
+                let code = code.replace("std::net::IpAddr", "").replace("std::net::SocketAddr", "");
                 for impure in ["tokio", "sea_orm", "poem", "reqwest", "std::fs", "std::net", "::now()"] {
                     assert!(!code.contains(impure), "{}: {impure}", path.display());
                 }

@@ -1,6 +1,8 @@
 //! ringdown's tables, one file each, columns only. What they mean is said where they are made, in
 //! the `migration` package; what is done with them, in the server's `store` module.
 
+pub mod api_key;
+pub mod audit;
 pub mod calendar;
 pub mod call;
 pub mod call_incident;
@@ -14,6 +16,7 @@ pub mod feed;
 pub mod heartbeat;
 pub mod incident;
 pub mod incident_member;
+pub mod login;
 pub mod policy;
 pub mod policy_version;
 pub mod reminder;
@@ -23,3 +26,4 @@ pub mod schedule_window;
 pub mod seed;
 pub mod setting;
 pub mod silence;
+pub mod user_account;

@@ -142,8 +142,9 @@ impl Server {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let is_error = |line: &&str| match serde_json::from_str::<Value>(line) {
             Ok(line) => line["level"] == "ERROR",
-            // What is no line of the log was said before there was one, or in a panic.
-            Err(_) => !line.trim().is_empty(),
+            // What is no line of the log was said before there was one, or in a panic. What is indented is
+            // for people: the first user's password.
+            Err(_) => !line.trim().is_empty() && !line.starts_with("  "),
         };
         log.lines().filter(is_error).map(str::to_owned).collect()
     }

@@ -42,7 +42,10 @@ impl Settings {
         let key = secret();
         let mut this = Self { table: Table::new(), key };
         let sha256 = hex::encode(Sha256::digest(this.key.as_bytes()));
-        this.push("api_keys", [("name", "lab".into()), ("sha256", sha256.into())]);
+        this.push(
+            "api_keys",
+            [("name", "lab".into()), ("sha256", sha256.into()), ("scopes", Value::from(vec!["admin"]))],
+        );
         this.set("destinations.allow", vec!["+39"]);
         this.set("log.level", "info,ringdown=debug");
         this.set("log.format", "json");

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsContacts, ReadsContacts},
     country,
     error::Problem,
     file::{Cards, Csv, Table},
@@ -81,7 +81,7 @@ impl AddressBook {
     #[oai(path = "/api/v2/contacts/import", method = "post", operation_id = "import_contacts")]
     async fn import_contacts(
         &self,
-        _caller: Credential,
+        caller: EditsContacts,
         /// Only say what would happen.
         #[oai(default)]
         dry_run: Query<bool>,
@@ -101,7 +101,7 @@ impl AddressBook {
             out.take(reader.map(|row| row.and_then(|(line, row)| rows::contact(&state, &columns, line, row))));
             Ok(())
         });
-        let report = self.0.store.import_contacts(rows.await?, options, self.0.clock.now()).await?;
+        let report = self.0.by(&caller.0).import_contacts(rows.await?, options, self.0.clock.now()).await?;
         Ok(self.reported(report, options))
     }
 
@@ -109,7 +109,7 @@ impl AddressBook {
     ///
     /// What is exported can be imported. Cells that a spreadsheet would execute have a quote in front.
     #[oai(path = "/api/v2/contacts/export", method = "get", operation_id = "export_contacts")]
-    async fn export_contacts(&self, _caller: Credential) -> Result<Csv, Problem> {
+    async fn export_contacts(&self, _caller: ReadsContacts) -> Result<Csv, Problem> {
         let mut header = Vec::new();
         contacts::write_header(&mut header);
         let body = export::pages(&self.0, header, export::Form::Table).await?;
@@ -118,14 +118,14 @@ impl AddressBook {
 
     /// One contact as a card for a phone's address book (vCard 3.0)
     #[oai(path = "/api/v2/contacts/:id/vcard", method = "get", operation_id = "get_contact_card")]
-    async fn card(&self, _caller: Credential, id: Path<Uuid>) -> Result<Cards, Problem> {
+    async fn card(&self, _caller: ReadsContacts, id: Path<Uuid>) -> Result<Cards, Problem> {
         let contact = self.0.store.contact(ContactId(id.0)).await?.ok_or_else(|| Problem::not_found("contact"))?;
         Ok(Cards { body: vcard::write([&export::card(&contact)]).into(), name: "contact.vcf" })
     }
 
     /// All contacts as cards
     #[oai(path = "/api/v2/contacts.vcf", method = "get", operation_id = "get_contact_cards")]
-    async fn cards(&self, _caller: Credential) -> Result<Cards, Problem> {
+    async fn cards(&self, _caller: ReadsContacts) -> Result<Cards, Problem> {
         let body = export::pages(&self.0, Vec::new(), export::Form::Cards).await?;
         Ok(Cards { body, name: "contacts.vcf" })
     }
@@ -134,7 +134,7 @@ impl AddressBook {
     ///
     /// Whoever imports it sees who calls, and can let it through while their phone is silent.
     #[oai(path = "/api/v2/caller-id.vcf", method = "get", operation_id = "get_caller_id_card")]
-    async fn caller_id(&self, _caller: Credential) -> Result<Cards, Problem> {
+    async fn caller_id(&self, _caller: ReadsContacts) -> Result<Cards, Problem> {
         let number = self.0.caller_id.as_deref().ok_or_else(|| Problem::not_found("caller ID (asterisk.caller_id)"))?;
         Ok(Cards { body: vcard::write([&export::our_card(number)]).into(), name: "ringdown.vcf" })
     }
@@ -146,7 +146,7 @@ impl AddressBook {
     #[oai(path = "/api/v2/oncall/windows/import", method = "post", operation_id = "import_oncall_windows")]
     async fn import_windows(
         &self,
-        _caller: Credential,
+        caller: EditsContacts,
         /// Only say what would happen.
         #[oai(default)]
         dry_run: Query<bool>,
@@ -163,13 +163,13 @@ impl AddressBook {
             out.take(reader.map(|row| row.map(|(line, row)| rows::window(line, row))));
             Ok(())
         });
-        let report = self.0.store.import_windows(rows.await?, options, self.0.clock.now()).await?;
+        let report = self.0.by(&caller.0).import_windows(rows.await?, options, self.0.clock.now()).await?;
         Ok(self.reported(report, options))
     }
 
     /// Export the windows of duty of the schedule `oncall` as a table
     #[oai(path = "/api/v2/oncall/windows/export", method = "get", operation_id = "export_oncall_windows")]
-    async fn export_windows(&self, _caller: Credential) -> Result<Csv, Problem> {
+    async fn export_windows(&self, _caller: ReadsContacts) -> Result<Csv, Problem> {
         let windows = self.0.store.oncall_windows(None).await?;
         let rows: Vec<windows::WindowRow> = windows.into_iter().map(row).collect();
         Ok(Csv { body: windows::write(&rows).into(), name: "oncall-windows.csv" })

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     State, Tag,
     alertmanager::{self, Status, Webhook, short},
-    auth::{Caller, Credential},
+    auth::RaisesAlerts,
     body::Body,
     error::Problem,
     text,
@@ -101,7 +101,7 @@ impl Alerts {
     ///
     /// It is stored when this answers with 2xx. On 503 nothing is stored: send it again.
     #[oai(path = "/", method = "post", operation_id = "raise_alert")]
-    async fn raise(&self, caller: Credential, alert: Body<NewAlert>) -> Result<Accepted, Problem> {
+    async fn raise(&self, caller: RaisesAlerts, alert: Body<NewAlert>) -> Result<Accepted, Problem> {
         let alert = alert.0;
         if alert.summary.trim().is_empty() {
             return Err(Problem::malformed("summary: is empty"));
@@ -127,8 +127,8 @@ impl Alerts {
             .engine
             .raise(Alert {
                 dedup_key,
-                policy: policy(alert.policy, &caller.0),
-                source: caller.0.name,
+                policy: policy(alert.policy, caller.principal.policy.as_ref()),
+                source: caller.0.name().to_owned(),
                 content,
                 all_over: alert.status == Status::Resolved,
                 schedule: None,
@@ -148,16 +148,19 @@ impl Alerts {
     #[oai(path = "/alertmanager", method = "post", operation_id = "alertmanager_webhook")]
     async fn alertmanager(
         &self,
-        caller: Credential,
+        caller: RaisesAlerts,
         /// The policy that pages; the default one if it is not said or does not exist.
         #[oai(name = "policy", validator(max_length = 256))]
         named: Query<Option<String>>,
         webhook: Body<Webhook>,
     ) -> Result<Json<Outcomes>, Problem> {
         let mut results = Vec::new();
-        for alert in
-            alertmanager::alerts(webhook.0, &policy(named.0, &caller.0), &caller.0.name, self.0.alertmanager_per)
-        {
+        for alert in alertmanager::alerts(
+            webhook.0,
+            &policy(named.0, caller.principal.policy.as_ref()),
+            caller.0.name(),
+            self.0.alertmanager_per,
+        ) {
             results.push(self.0.engine.raise(alert).await?.into());
         }
         Ok(Json(Outcomes { results }))
@@ -165,8 +168,8 @@ impl Alerts {
 }
 
 /// The policy that the request names, else the one of whoever sends it; else rules decide.
-fn policy(named: Option<String>, caller: &Caller) -> PolicyChoice {
-    let named = named.filter(|name| !name.is_empty()).or_else(|| caller.policy.clone());
+fn policy(named: Option<String>, of_key: Option<&String>) -> PolicyChoice {
+    let named = named.filter(|name| !name.is_empty()).or_else(|| of_key.cloned());
     named.map_or(PolicyChoice::Default, |name| PolicyChoice::Named(text(name)))
 }
 
@@ -188,8 +191,10 @@ mod tests {
 
     #[test]
     fn the_request_names_the_policy_else_the_key_else_nobody() {
-        let caller = |policy: Option<&str>| Caller { name: "k".into(), policy: policy.map(str::to_owned) };
-        let chosen = |named: Option<&str>, key: Option<&str>| match policy(named.map(str::to_owned), &caller(key)) {
+        let chosen = |named: Option<&str>, key: Option<&str>| match policy(
+            named.map(str::to_owned),
+            key.map(str::to_owned).as_ref(),
+        ) {
             PolicyChoice::Named(name) => name,
             other => format!("{other:?}"),
         };

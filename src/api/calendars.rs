@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsSchedules, ReadsSchedules},
     body::Body,
     error::Problem,
     imports::{self, Report},
@@ -113,7 +113,7 @@ impl Calendars {
     #[oai(path = "/", method = "get", operation_id = "list_calendars")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         /// Only the one of this name.
         name: Query<Option<String>>,
     ) -> Result<Json<CalendarList>, Problem> {
@@ -126,9 +126,9 @@ impl Calendars {
 
     /// Make a calendar
     #[oai(path = "/", method = "post", operation_id = "create_calendar")]
-    async fn create(&self, _caller: Credential, calendar: Body<NewCalendar>) -> Result<Made<Calendar>, Problem> {
+    async fn create(&self, caller: EditsSchedules, calendar: Body<NewCalendar>) -> Result<Made<Calendar>, Problem> {
         let (name, data) = read(calendar.0)?;
-        let id = match self.0.store.create_calendar(name.clone(), data, self.0.clock.now()).await {
+        let id = match self.0.by(&caller.0).create_calendar(name.clone(), data, self.0.clock.now()).await {
             Err(store::Error::Conflict) => return Err(taken(&name)),
             other => other?,
         };
@@ -139,7 +139,7 @@ impl Calendars {
 
     /// One calendar
     #[oai(path = "/:id", method = "get", operation_id = "get_calendar")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Standing<Calendar>, Problem> {
+    async fn get(&self, _caller: ReadsSchedules, id: Path<Uuid>) -> Result<Standing<Calendar>, Problem> {
         self.standing(CalendarId(id.0)).await
     }
 
@@ -147,7 +147,7 @@ impl Calendars {
     #[oai(path = "/:id", method = "put", operation_id = "update_calendar")]
     async fn update(
         &self,
-        _caller: Credential,
+        caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
         #[oai(name = "If-Match")]
@@ -157,7 +157,7 @@ impl Calendars {
         let id = CalendarId(id.0);
         let expected = version::expected(if_match.0.as_deref(), self.present(id).await?.version)?;
         let (name, data) = read(calendar.0)?;
-        match self.0.store.update_calendar(id, expected, name.clone(), data, self.0.clock.now()).await {
+        match self.0.by(&caller.0).update_calendar(id, expected, name.clone(), data, self.0.clock.now()).await {
             Err(store::Error::Conflict) => {
                 // Whoever was faster may be so by so little that their change cannot be read yet.
                 let namesake = self.0.store.calendar_named(&name).await?.filter(|other| other.id != id);
@@ -176,7 +176,7 @@ impl Calendars {
     #[oai(path = "/:id", method = "delete", operation_id = "delete_calendar")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
         #[oai(name = "If-Match")]
@@ -184,7 +184,7 @@ impl Calendars {
     ) -> Result<Gone, Problem> {
         let id = CalendarId(id.0);
         let expected = version::expected(if_match.0.as_deref(), self.present(id).await?.version)?;
-        match self.0.store.delete_calendar(id, expected).await {
+        match self.0.by(&caller.0).delete_calendar(id, expected).await {
             Ok(Deletion::Deleted) => Ok(Gone::Gone),
             Ok(Deletion::UsedIn(places)) => Err(Problem::in_use("calendar", &places)),
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
@@ -196,7 +196,7 @@ impl Calendars {
     #[oai(path = "/:id/state", method = "get", operation_id = "get_calendar_state")]
     async fn state(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         id: Path<Uuid>,
         /// When; now, if it is not said.
         at: Query<Option<DateTime<Utc>>>,
@@ -217,7 +217,7 @@ impl Calendars {
     #[oai(path = "/:id/holidays/import", method = "post", operation_id = "import_holidays")]
     async fn import(
         &self,
-        _caller: Credential,
+        caller: EditsSchedules,
         id: Path<Uuid>,
         /// Only tell what would be done.
         #[oai(default)]
@@ -236,7 +236,7 @@ impl Calendars {
             }
             let changed = ImportCounts { unchanged: 0, ..counts } != ImportCounts::default();
             if run == Run::Real && changed {
-                match self.0.store.update_calendar(id, named.version, named.name, named.data, now).await {
+                match self.0.by(&caller.0).update_calendar(id, named.version, named.name, named.data, now).await {
                     Err(store::Error::Conflict) => continue,
                     other => other?,
                 }

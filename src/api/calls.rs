@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{PlacesCalls, ReadsCalls},
     body::Body,
     error::Problem,
     incidents::TimelineLine,
@@ -197,7 +197,7 @@ impl Calls {
     /// It is stored when this answers with 2xx. The number must be allowed by the destination rules. With
     /// `at` it is placed then: once, also if the server is away for a while around that time.
     #[oai(path = "/", method = "post", operation_id = "place_call")]
-    async fn place(&self, caller: Credential, call: Body<NewCall>) -> Result<Created, Problem> {
+    async fn place(&self, caller: PlacesCalls, call: Body<NewCall>) -> Result<Created, Problem> {
         let call = call.0;
         let to = self.0.whoever("to", &call.to).await?;
         let alone = Policy { steps: vec![Step { targets: vec![to.clone()], ..Step::default() }], ..Policy::default() };
@@ -224,7 +224,7 @@ impl Calls {
                 text: text(call.text),
                 attempts: call.attempts,
                 attempt_delay: call.attempt_delay,
-                source: caller.0.name,
+                source: caller.0.name().to_owned(),
                 schedule: at.map(|at| times(at, call.expires)),
             })
             .await?;
@@ -238,7 +238,7 @@ impl Calls {
     #[oai(path = "/", method = "get", operation_id = "list_calls")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsCalls,
         /// Only in this status.
         status: Query<Option<CallStatus>>,
         /// Only about this incident.
@@ -268,7 +268,7 @@ impl Calls {
 
     /// One call
     #[oai(path = "/:id", method = "get", operation_id = "get_call")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
+    async fn get(&self, _caller: ReadsCalls, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
         let Some(call) = self.0.store.call(CallId(id.0)).await? else { return Err(Problem::not_found("call")) };
         let timeline = self.0.store.call_timeline(call.id).await?;
         let mut call = self.shown(call).await?;
@@ -280,10 +280,10 @@ impl Calls {
     ///
     /// It is hung up if it is under way. The incident goes on: this attempt was one without an answer.
     #[oai(path = "/:id/cancel", method = "post", operation_id = "cancel_call")]
-    async fn cancel(&self, caller: Credential, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
+    async fn cancel(&self, caller: PlacesCalls, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
         let id = CallId(id.0);
         let known = self.0.store.call(id).await?.ok_or_else(|| Problem::not_found("call"))?;
-        if !self.0.store.cancel_call(id, &caller.0.name, self.0.clock.now()).await? {
+        if !self.0.store.cancel_call(id, caller.0.name(), self.0.clock.now()).await? {
             return Err(Problem::conflict(format!("the call is over: {}", known.status)));
         }
         self.0.bus.ring(crate::bus::Bell::Calls);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{Caller, EditsContacts, ReadsContacts},
     body::Body,
     country,
     error::Problem,
@@ -228,7 +228,7 @@ impl Contacts {
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsContacts,
         /// Each word begins a word of their names, or their e-mail address; digits begin one of their numbers.
         #[oai(validator(max_length = 200))]
         q: Query<Option<String>>,
@@ -262,16 +262,16 @@ impl Contacts {
 
     /// Add a contact
     #[oai(path = "/", method = "post", operation_id = "create_contact")]
-    async fn create(&self, _caller: Credential, contact: Body<ContactFields>) -> Result<Created, Problem> {
+    async fn create(&self, caller: EditsContacts, contact: Body<ContactFields>) -> Result<Created, Problem> {
         let data = self.data(contact.0)?;
-        let id = self.state.store.create_contact(data, self.state.clock.now()).await?;
+        let id = self.state.by(&caller.0).create_contact(data, self.state.clock.now()).await?;
         let (contact, etag) = self.one(id).await?;
         Ok(Created::Stored(contact, etag))
     }
 
     /// One contact
     #[oai(path = "/:id", method = "get", operation_id = "get_contact")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<One, Problem> {
+    async fn get(&self, _caller: ReadsContacts, id: Path<Uuid>) -> Result<One, Problem> {
         self.found(ContactId(id.0)).await
     }
 
@@ -281,7 +281,7 @@ impl Contacts {
     #[oai(path = "/:id", method = "put", operation_id = "update_contact")]
     async fn update(
         &self,
-        _caller: Credential,
+        caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
         #[oai(name = "If-Match")]
@@ -291,7 +291,7 @@ impl Contacts {
         let id = ContactId(id.0);
         let version = version::expected(if_match.0.as_deref(), self.there(id).await?.version)?;
         let data = self.data(contact.0)?;
-        let updated = self.state.store.update_contact(id, version, data, self.state.clock.now()).await;
+        let updated = self.state.by(&caller.0).update_contact(id, version, data, self.state.clock.now()).await;
         self.unless_changed(id, updated).await?;
         self.found(id).await
     }
@@ -302,7 +302,7 @@ impl Contacts {
     #[oai(path = "/:id", method = "delete", operation_id = "delete_contact")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
         #[oai(name = "If-Match")]
@@ -310,7 +310,7 @@ impl Contacts {
     ) -> Result<Deleted, Problem> {
         let id = ContactId(id.0);
         let version = version::expected(if_match.0.as_deref(), self.there(id).await?.version)?;
-        let deleted = self.state.store.delete_contact(id, version, self.state.clock.now()).await;
+        let deleted = self.state.by(&caller.0).delete_contact(id, version, self.state.clock.now()).await;
         match self.unless_changed(id, deleted).await? {
             Deletion::Deleted => Ok(Deleted::Gone),
             Deletion::UsedIn(places) => Err(Problem::in_use("contact", &some(places))),
@@ -321,7 +321,7 @@ impl Contacts {
     ///
     /// It is kept as an argon2id hash, and never shown again.
     #[oai(path = "/:id/pin", method = "put", operation_id = "set_contact_pin")]
-    async fn set_pin(&self, _caller: Credential, id: Path<Uuid>, pin: Body<Pin>) -> Result<One, Problem> {
+    async fn set_pin(&self, caller: EditsContacts, id: Path<Uuid>, pin: Body<Pin>) -> Result<One, Problem> {
         let id = ContactId(id.0);
         self.there(id).await?;
         let pin = pin.0.pin;
@@ -336,13 +336,13 @@ impl Contacts {
             pin::hash(&pin, salt)
         });
         let hash = hash.await.map_err(|_| hashing("it broke off"))?.map_err(|error| hashing(&error))?;
-        self.keep_pin(id, Some(hash)).await
+        self.keep_pin(&caller.0, id, Some(hash)).await
     }
 
     /// Take a contact's PIN away
     #[oai(path = "/:id/pin", method = "delete", operation_id = "delete_contact_pin")]
-    async fn delete_pin(&self, _caller: Credential, id: Path<Uuid>) -> Result<One, Problem> {
-        self.keep_pin(ContactId(id.0), None).await
+    async fn delete_pin(&self, caller: EditsContacts, id: Path<Uuid>) -> Result<One, Problem> {
+        self.keep_pin(&caller.0, ContactId(id.0), None).await
     }
 }
 
@@ -380,10 +380,10 @@ impl Contacts {
     }
 
     /// A PIN is not part of what editors see, so no version is asked for.
-    async fn keep_pin(&self, id: ContactId, hash: Option<String>) -> Result<One, Problem> {
+    async fn keep_pin(&self, caller: &Caller, id: ContactId, hash: Option<String>) -> Result<One, Problem> {
         for _ in 0..5 {
             let version = self.there(id).await?.version;
-            let kept = self.state.store.set_contact_pin(id, version, hash.clone(), self.state.clock.now()).await;
+            let kept = self.state.by(caller).set_contact_pin(id, version, hash.clone(), self.state.clock.now()).await;
             match kept {
                 Err(store::Error::Conflict) => {}
                 kept => {

@@ -31,6 +31,9 @@ pub enum Problem {
     /// No credential, or one that is not known.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(Json<ProblemDocument>),
+    /// The credential is known, and does not allow this.
+    #[oai(status = 403, content_type = "application/problem+json")]
+    Forbidden(Json<ProblemDocument>),
     /// There is no such thing.
     #[oai(status = 404, content_type = "application/problem+json")]
     NotFound(Json<ProblemDocument>),
@@ -49,6 +52,9 @@ pub enum Problem {
     /// Say in `If-Match` which version is meant, so that nobody overwrites what somebody else has written.
     #[oai(status = 428, content_type = "application/problem+json")]
     VersionRequired(Json<ProblemDocument>),
+    /// Too many requests with this credential, or too many wrong log-ins: wait as long as `Retry-After` says.
+    #[oai(status = 429, content_type = "application/problem+json")]
+    TooMany(Json<ProblemDocument>),
     /// The database does not answer, or too much is going on. Nothing was stored: try again.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(Json<ProblemDocument>),
@@ -95,8 +101,41 @@ impl Problem {
 
     /// The credential is missing or wrong.
     pub(super) fn unauthorized() -> Self {
-        let detail = "send `Authorization: Bearer` with an API key of the configuration";
+        let detail = "send `Authorization: Bearer` with an API key or an access token";
         Self::Unauthorized(document(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+    }
+
+    /// The credential does not allow this.
+    pub(super) fn forbidden(scope: &str) -> Self {
+        let detail = format!("this credential does not have the scope {scope}");
+        Self::Forbidden(document(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+
+    /// Too much is asked for: again in so many seconds.
+    pub(super) fn too_many(detail: impl Into<String>) -> Self {
+        Self::TooMany(document(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail))
+    }
+
+    /// Name and password do not fit, or the refresh token is not good.
+    pub(super) fn wrong_password() -> Self {
+        let detail = "name and password do not fit together, or the refresh token is not good any more";
+        Self::Unauthorized(document(StatusCode::UNAUTHORIZED, "wrong-password", detail))
+    }
+
+    /// Too many log-ins have failed.
+    pub(super) fn too_many_logins(wait: chrono::TimeDelta) -> Self {
+        let seconds = wait.num_seconds() + 1;
+        Self::too_many(format!("too many log-ins have failed: try again in {seconds} s"))
+    }
+
+    /// What is asked for goes beyond the credential, and how.
+    pub(super) fn forbidden_detail(detail: impl Into<String>) -> Self {
+        Self::Forbidden(document(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+
+    /// It cannot be done now.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable(document(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
     }
 
     /// `field` is no number that can be dialled.

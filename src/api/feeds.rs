@@ -12,7 +12,14 @@ use poem_openapi::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, error::Problem, people::Names, tagged::Gone, times};
+use super::{
+    State, Tag,
+    auth::{Caller, EditsContacts, EditsSchedules},
+    error::Problem,
+    people::Names,
+    tagged::Gone,
+    times,
+};
 use crate::{
     exchange::ical::{self, FeedEvent},
     id::{ContactId, ScheduleId},
@@ -52,26 +59,26 @@ enum CalendarFile {
 impl Feeds {
     /// Make or renew the secret address of a schedule's calendar
     #[oai(path = "/api/v2/schedules/:id/feed", method = "post", operation_id = "renew_schedule_feed")]
-    async fn renew_schedule(&self, _caller: Credential, id: Path<Uuid>) -> Result<MadeFeed, Problem> {
-        self.renew(FeedOf::Schedule(ScheduleId(id.0))).await
+    async fn renew_schedule(&self, caller: EditsSchedules, id: Path<Uuid>) -> Result<MadeFeed, Problem> {
+        self.renew(&caller.0, FeedOf::Schedule(ScheduleId(id.0))).await
     }
 
     /// Revoke the secret address of a schedule's calendar
     #[oai(path = "/api/v2/schedules/:id/feed", method = "delete", operation_id = "revoke_schedule_feed")]
-    async fn revoke_schedule(&self, _caller: Credential, id: Path<Uuid>) -> Result<Gone, Problem> {
-        self.revoke(FeedOf::Schedule(ScheduleId(id.0))).await
+    async fn revoke_schedule(&self, caller: EditsSchedules, id: Path<Uuid>) -> Result<Gone, Problem> {
+        self.revoke(&caller.0, FeedOf::Schedule(ScheduleId(id.0))).await
     }
 
     /// Make or renew the secret address of a contact's calendar: their duties by all schedules
     #[oai(path = "/api/v2/contacts/:id/feed", method = "post", operation_id = "renew_contact_feed")]
-    async fn renew_contact(&self, _caller: Credential, id: Path<Uuid>) -> Result<MadeFeed, Problem> {
-        self.renew(FeedOf::Contact(ContactId(id.0))).await
+    async fn renew_contact(&self, caller: EditsContacts, id: Path<Uuid>) -> Result<MadeFeed, Problem> {
+        self.renew(&caller.0, FeedOf::Contact(ContactId(id.0))).await
     }
 
     /// Revoke the secret address of a contact's calendar
     #[oai(path = "/api/v2/contacts/:id/feed", method = "delete", operation_id = "revoke_contact_feed")]
-    async fn revoke_contact(&self, _caller: Credential, id: Path<Uuid>) -> Result<Gone, Problem> {
-        self.revoke(FeedOf::Contact(ContactId(id.0))).await
+    async fn revoke_contact(&self, caller: EditsContacts, id: Path<Uuid>) -> Result<Gone, Problem> {
+        self.revoke(&caller.0, FeedOf::Contact(ContactId(id.0))).await
     }
 
     /// A calendar under its secret address
@@ -96,16 +103,16 @@ impl Feeds {
 }
 
 impl Feeds {
-    async fn renew(&self, of: FeedOf) -> Result<MadeFeed, Problem> {
+    async fn renew(&self, caller: &Caller, of: FeedOf) -> Result<MadeFeed, Problem> {
         self.exists(of).await?;
         let token = hex::encode(rand::random::<[u8; 32]>());
-        self.0.store.renew_feed(of, digest(&token), self.0.clock.now()).await?;
+        self.0.by(caller).renew_feed(of, digest(&token), self.0.clock.now()).await?;
         Ok(MadeFeed::Made(Json(Feed { path: format!("/feeds/{token}.ics") })))
     }
 
-    async fn revoke(&self, of: FeedOf) -> Result<Gone, Problem> {
+    async fn revoke(&self, caller: &Caller, of: FeedOf) -> Result<Gone, Problem> {
         self.exists(of).await?;
-        if self.0.store.revoke_feed(of).await? { Ok(Gone::Gone) } else { Err(Problem::not_found("feed")) }
+        if self.0.by(caller).revoke_feed(of).await? { Ok(Gone::Gone) } else { Err(Problem::not_found("feed")) }
     }
 
     async fn exists(&self, of: FeedOf) -> Result<(), Problem> {

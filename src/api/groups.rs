@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsContacts, ReadsContacts},
     body::Body,
     contacts::{Deleted, some},
     error::Problem,
@@ -83,16 +83,16 @@ enum Created {
 impl Groups {
     /// List groups, by name
     #[oai(path = "/", method = "get", operation_id = "list_groups")]
-    async fn list(&self, _caller: Credential) -> Result<Json<GroupList>, Problem> {
+    async fn list(&self, _caller: ReadsContacts) -> Result<Json<GroupList>, Problem> {
         let groups = self.0.store.groups().await?;
         Ok(Json(GroupList { items: groups.into_iter().map(Group::from).collect() }))
     }
 
     /// Make a group
     #[oai(path = "/", method = "post", operation_id = "create_group")]
-    async fn create(&self, _caller: Credential, group: Body<GroupFields>) -> Result<Created, Problem> {
+    async fn create(&self, caller: EditsContacts, group: Body<GroupFields>) -> Result<Created, Problem> {
         let data = self.data(group.0).await?;
-        let made = match self.0.store.create_group(data.clone(), self.0.clock.now()).await {
+        let made = match self.0.by(&caller.0).create_group(data.clone(), self.0.clock.now()).await {
             Err(store::Error::Conflict) => return Err(self.clash(&data, None).await?),
             made => made?,
         };
@@ -103,7 +103,7 @@ impl Groups {
 
     /// One group
     #[oai(path = "/:id", method = "get", operation_id = "get_group")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<One, Problem> {
+    async fn get(&self, _caller: ReadsContacts, id: Path<Uuid>) -> Result<One, Problem> {
         self.found(GroupId(id.0)).await
     }
 
@@ -113,7 +113,7 @@ impl Groups {
     #[oai(path = "/:id", method = "put", operation_id = "update_group")]
     async fn update(
         &self,
-        _caller: Credential,
+        caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
         #[oai(name = "If-Match")]
@@ -123,7 +123,7 @@ impl Groups {
         let id = GroupId(id.0);
         let version = version::expected(if_match.0.as_deref(), self.there(id).await?.version)?;
         let data = self.data(group.0).await?;
-        match self.0.store.update_group(id, version, data.clone(), self.0.clock.now()).await {
+        match self.0.by(&caller.0).update_group(id, version, data.clone(), self.0.clock.now()).await {
             Err(store::Error::Conflict) => {
                 let there = self.there(id).await?;
                 if there.version != version {
@@ -144,7 +144,7 @@ impl Groups {
     #[oai(path = "/:id", method = "delete", operation_id = "delete_group")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
         #[oai(name = "If-Match")]
@@ -152,7 +152,7 @@ impl Groups {
     ) -> Result<Deleted, Problem> {
         let id = GroupId(id.0);
         let version = version::expected(if_match.0.as_deref(), self.there(id).await?.version)?;
-        match self.0.store.delete_group(id, version).await {
+        match self.0.by(&caller.0).delete_group(id, version).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.there(id).await?.version)),
             Err(error) => Err(error.into()),
             Ok(Deletion::Deleted) => Ok(Deleted::Gone),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsPolicies, RaisesAlerts, ReadsPolicies},
     body::Body,
     error::Problem,
     text,
@@ -125,7 +125,7 @@ enum Deleted {
 impl Heartbeats {
     /// List heartbeats
     #[oai(path = "/", method = "get", operation_id = "list_heartbeats")]
-    async fn list(&self, _caller: Credential) -> Result<Json<HeartbeatList>, Problem> {
+    async fn list(&self, _caller: ReadsPolicies) -> Result<Json<HeartbeatList>, Problem> {
         let heartbeats = self.0.store.heartbeats().await?;
         Ok(Json(HeartbeatList { items: heartbeats.into_iter().map(Heartbeat::from).collect() }))
     }
@@ -136,7 +136,7 @@ impl Heartbeats {
     #[oai(path = "/:name", method = "post", operation_id = "beat")]
     async fn beat(
         &self,
-        _caller: Credential,
+        _caller: RaisesAlerts,
         #[oai(validator(max_length = 100))] name: Path<String>,
     ) -> Result<Found, Problem> {
         let heartbeat = self.present(&name.0).await?;
@@ -148,7 +148,7 @@ impl Heartbeats {
     #[oai(path = "/:name", method = "get", operation_id = "get_heartbeat")]
     async fn get(
         &self,
-        _caller: Credential,
+        _caller: ReadsPolicies,
         #[oai(validator(max_length = 100))] name: Path<String>,
     ) -> Result<Found, Problem> {
         self.found(&name.0).await
@@ -160,7 +160,7 @@ impl Heartbeats {
     #[oai(path = "/:name", method = "put", operation_id = "put_heartbeat")]
     async fn put(
         &self,
-        _caller: Credential,
+        caller: EditsPolicies,
         #[oai(validator(min_length = 1, max_length = 100))] name: Path<String>,
         /// The ETag of the version that was read; needed to change one.
         #[oai(name = "If-Match")]
@@ -179,7 +179,7 @@ impl Heartbeats {
         let present = self.0.store.heartbeat(&name).await?;
         let created = match present {
             None => {
-                match self.0.store.create_heartbeat(name.clone(), data, now).await {
+                match self.0.by(&caller.0).create_heartbeat(name.clone(), data, now).await {
                     Err(store::Error::Conflict) => return Err(Problem::version_required()),
                     created => created?,
                 };
@@ -187,7 +187,7 @@ impl Heartbeats {
             }
             Some(present) => {
                 let version = expected(if_match.0.as_deref(), present.version)?;
-                match self.0.store.update_heartbeat(present.id, version, name.clone(), data, now).await {
+                match self.0.by(&caller.0).update_heartbeat(present.id, version, name.clone(), data, now).await {
                     Err(store::Error::Conflict) => {
                         return Err(Problem::changed(self.present(&name).await?.version));
                     }
@@ -207,7 +207,7 @@ impl Heartbeats {
     #[oai(path = "/:name", method = "delete", operation_id = "delete_heartbeat")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: EditsPolicies,
         #[oai(validator(max_length = 100))] name: Path<String>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -215,7 +215,7 @@ impl Heartbeats {
     ) -> Result<Deleted, Problem> {
         let present = self.present(&name.0).await?;
         let version = expected(if_match.0.as_deref(), present.version)?;
-        match self.0.store.delete_heartbeat(present.id, version).await {
+        match self.0.by(&caller.0).delete_heartbeat(present.id, version).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(&name.0).await?.version)),
             deleted => Ok(deleted.map(|()| Deleted::Deleted)?),
         }

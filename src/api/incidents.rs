@@ -10,7 +10,11 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, error::Problem};
+use super::{
+    State, Tag,
+    auth::{ReadsIncidents, WorksIncidents},
+    error::Problem,
+};
 use crate::{
     engine::Applied,
     escalation,
@@ -145,7 +149,7 @@ impl Incidents {
     #[oai(path = "/", method = "get", operation_id = "list_incidents")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsIncidents,
         /// Only in this state.
         state: Query<Option<IncidentState>>,
         /// Only of this policy.
@@ -170,7 +174,7 @@ impl Incidents {
 
     /// One incident
     #[oai(path = "/:id", method = "get", operation_id = "get_incident")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
+    async fn get(&self, _caller: ReadsIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
         let incident = self.0.store.incident(IncidentId(id.0)).await?;
         incident.map(|incident| Json(incident.into())).ok_or_else(|| Problem::not_found("incident"))
     }
@@ -179,7 +183,7 @@ impl Incidents {
     #[oai(path = "/:id/timeline", method = "get", operation_id = "get_incident_timeline")]
     async fn timeline(
         &self,
-        _caller: Credential,
+        _caller: ReadsIncidents,
         id: Path<Uuid>,
         /// Only what came after this line.
         after: Query<Option<Uuid>>,
@@ -197,19 +201,19 @@ impl Incidents {
 
     /// Take it: nobody else is called about it
     #[oai(path = "/:id/acknowledge", method = "post", operation_id = "acknowledge_incident")]
-    async fn acknowledge(&self, caller: Credential, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
+    async fn acknowledge(&self, caller: WorksIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
         said(self.0.engine.acknowledge(IncidentId(id.0), caller.0.actor()).await?)
     }
 
     /// Pass it on to the next step
     #[oai(path = "/:id/escalate", method = "post", operation_id = "escalate_incident")]
-    async fn escalate(&self, caller: Credential, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
+    async fn escalate(&self, caller: WorksIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
         said(self.0.engine.escalate(IncidentId(id.0), None, caller.0.actor()).await?)
     }
 
     /// Say that it is over
     #[oai(path = "/:id/resolve", method = "post", operation_id = "resolve_incident")]
-    async fn resolve(&self, caller: Credential, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
+    async fn resolve(&self, caller: WorksIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
         said(self.0.engine.resolve(IncidentId(id.0), caller.0.actor()).await?)
     }
 }

@@ -5,7 +5,12 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 
 use serde::Deserialize;
 
-use super::{State, Tag, auth::Credential, body::Body, error::Problem};
+use super::{
+    State, Tag,
+    auth::{ReadsIncidents, StopsCalls},
+    body::Body,
+    error::Problem,
+};
 use crate::{bus::Bell, store};
 
 /// The kill switch.
@@ -35,17 +40,17 @@ struct SwitchTo {
 impl KillSwitches {
     /// Are calls stopped?
     #[oai(path = "/", method = "get", operation_id = "get_kill_switch")]
-    async fn get(&self, _caller: Credential) -> Result<Json<KillSwitch>, Problem> {
+    async fn get(&self, _caller: ReadsIncidents) -> Result<Json<KillSwitch>, Problem> {
         Ok(Json(self.0.store.kill_switch().await?.into()))
     }
 
     /// Stop all calls, or let them go again
     #[oai(path = "/", method = "put", operation_id = "set_kill_switch")]
-    async fn set(&self, caller: Credential, to: Body<SwitchTo>) -> Result<Json<KillSwitch>, Problem> {
+    async fn set(&self, caller: StopsCalls, to: Body<SwitchTo>) -> Result<Json<KillSwitch>, Problem> {
         let now = self.0.clock.now();
-        let switch = store::KillSwitch { stopped: to.0.stopped, by: Some(caller.0.name.clone()), at: Some(now) };
-        self.0.store.set_kill_switch(switch.clone(), now).await?;
-        tracing::warn!(stopped = switch.stopped, by = caller.0.name, "the kill switch was set");
+        let switch = store::KillSwitch { stopped: to.0.stopped, by: Some(caller.0.name().to_owned()), at: Some(now) };
+        self.0.by(&caller.0).set_kill_switch(switch.clone(), now).await?;
+        tracing::warn!(stopped = switch.stopped, by = caller.0.name(), "the kill switch was set");
         self.0.bus.ring(Bell::Calls);
         Ok(Json(switch.into()))
     }

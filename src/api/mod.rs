@@ -6,12 +6,15 @@
 mod address_book;
 mod alertmanager;
 mod alerts;
+mod around;
+mod audit;
 mod auth;
 mod body;
 mod calendars;
 mod calls;
 mod contacts;
 mod country;
+mod document;
 mod error;
 mod feeds;
 mod fields;
@@ -21,7 +24,10 @@ mod health;
 mod heartbeats;
 mod imports;
 mod incidents;
+mod keys;
 mod kill_switch;
+pub mod listener;
+mod login;
 mod moment;
 mod names;
 mod oncall;
@@ -38,33 +44,40 @@ mod simulate;
 mod tagged;
 mod targets;
 mod times;
+mod users;
 mod version;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{
-    Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route, get,
-    http::{HeaderName, HeaderValue, StatusCode},
+    Endpoint, EndpointExt, Response, Route, get,
+    http::{Method, StatusCode},
+    middleware::Cors,
 };
 use poem_openapi::{OpenApiService, Tags};
-use tracing::Instrument;
-use uuid::Uuid;
 
-pub use auth::Keys;
+pub use around::Limits;
+pub use audit::exported;
+pub use auth::Access;
+pub use login::Passwords;
+pub use users::first_password;
+
+use around::{Around, guarded};
 
 use crate::{
+    access::Scope,
     ami::Client,
     bus::Bus,
     clock::Clock,
-    config::{Access, Per},
+    config::Per,
     engine::Engine,
     phone::NumberingPlan,
     route::destination::Rules,
     script::Script,
     speech::Speech,
-    store::Store,
+    store::{Edit, Store},
 };
 
 /// What the operations work with. Cheap to clone.
@@ -94,21 +107,19 @@ pub struct State {
     pub ami: Option<Client>,
     /// Speech, if there is any.
     pub speech: Option<Speech>,
+    /// Who asks.
+    pub access: Access,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// Days that a log-in lasts without the password.
+    pub login_days: u32,
 }
 
-/// What stands around every request.
-#[derive(Clone)]
-pub struct Limits {
-    /// Bytes of a body.
-    pub body: usize,
-    /// Bytes of a file that is imported.
-    pub import: usize,
-    /// What a request may take.
-    pub time: Duration,
-    /// Who may read `/metrics`.
-    pub metrics: Access,
-    /// Who may read `/docs` and `/openapi.json`.
-    pub docs: Access,
+impl State {
+    /// The hand of `caller`, which edits.
+    fn by(&self, caller: &auth::Caller) -> Edit {
+        self.store.by(caller.author(self.clock.now()))
+    }
 }
 
 #[derive(Tags)]
@@ -133,6 +144,8 @@ enum Tag {
     Calendars,
     /// No call leaves while it is on.
     KillSwitch,
+    /// Who may do what, and who has changed what.
+    Access,
     /// Whether the server does its work.
     Health,
 }
@@ -143,10 +156,8 @@ type Apis = (
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
+    (login::Logins, users::Users, keys::Keys, audit::Audits),
 );
-
-/// What an import may take.
-const IMPORT_TIME: Duration = Duration::from_secs(600);
 
 /// Items on a page unless it is said otherwise.
 fn default_limit() -> u64 {
@@ -198,6 +209,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             calendars::Calendars(with()),
             feeds::Feeds(with()),
         ),
+        (login::Logins(with()), users::Users(with()), keys::Keys(with()), audit::Audits(with())),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
@@ -208,17 +220,18 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
 /// The OpenAPI document, as it is served.
 #[must_use]
 pub fn document(state: &State) -> String {
-    let document: serde_json::Value = serde_json::from_str(&service(state).spec()).unwrap_or_default();
-    format!("{document:#}\n")
+    document::of(&service(state))
 }
 
 /// Everything that is served.
-pub fn app(state: State, keys: Keys, limits: Limits, metrics: Option<PrometheusHandle>) -> impl Endpoint {
+pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> impl Endpoint {
     let service = service(&state);
-    let document = document(&state);
+    let document = document::of(&service);
+    let page = service.swagger_ui_html().replace(&service.spec(), &document);
     let docs = limits.docs;
     let specification =
         poem::endpoint::make_sync(move |_| Response::builder().content_type("application/json").body(document.clone()));
+    let ui = poem::endpoint::make_sync(move |_| Response::builder().content_type("text/html").body(page.clone()));
     let figures = poem::endpoint::make_sync(move |_| match &metrics {
         Some(metrics) => {
             metrics.run_upkeep();
@@ -226,113 +239,30 @@ pub fn app(state: State, keys: Keys, limits: Limits, metrics: Option<PrometheusH
         }
         None => error::response(StatusCode::NOT_FOUND, "not-found", "there are no figures"),
     });
-    let ui = service.swagger_ui();
-    let around = Arc::new(limits.clone());
+    let cors = cors(&limits.cors_origins);
+    let metrics = limits.metrics;
+    let around = Arc::new(Around::new(limits, state.access.clone()));
     Route::new()
-        .nest("/docs", guarded(ui, docs))
-        .at("/openapi.json", get(guarded(specification, docs)))
-        .at("/metrics", get(guarded(figures, limits.metrics)))
+        .at("/docs", get(guarded(ui, docs, None)))
+        .at("/openapi.json", get(guarded(specification, docs, None)))
+        .at("/metrics", get(guarded(figures, metrics, Some(Scope::MetricsRead))))
         .nest("/", service)
         .around(move |endpoint, request| {
-            let limits = Arc::clone(&around);
-            async move { Ok(serve(endpoint, request, &limits).await) }
+            let around = Arc::clone(&around);
+            async move { Ok(around.serve(endpoint, request).await) }
         })
-        // Outermost: what stands around a request wants to know who asks.
-        .data(keys)
+        .with_if(cors.is_some(), cors.unwrap_or_default())
 }
 
-/// A page that shows no alert, for whoever `access` says.
-fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl Endpoint {
-    page.into_endpoint().around(move |page, request| async move {
-        let local = request.remote_addr().as_socket_addr().is_some_and(|address| address.ip().is_loopback());
-        let open = match access {
-            Access::Off => return Ok(error::response(StatusCode::NOT_FOUND, "not-found", "this page is switched off")),
-            // A proxy on this machine is local too; what it forwards is not.
-            Access::Loopback => local && request.header("x-forwarded-for").is_none(),
-            Access::Key => false,
-        };
-        if open || auth::caller(&request).is_some() {
-            page.call(request).await.map(IntoResponse::into_response)
-        } else {
-            Ok(error::response(StatusCode::UNAUTHORIZED, "unauthorized", "this page needs an API key"))
-        }
+/// Lets the scripts of these sites use the API; credentials come in headers, never as cookies.
+fn cors(origins: &[String]) -> Option<Cors> {
+    (!origins.is_empty()).then(|| {
+        Cors::new()
+            .allow_origins(origins)
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers(["authorization", "content-type", "if-match", "idempotency-key", "last-event-id"])
+            .expose_headers(["etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"])
+            .allow_credentials(false)
+            .max_age(600)
     })
-}
-
-/// One request, with everything that stands around it.
-async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
-    let id = request_id(&request);
-    let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
-    let is_import = request.uri().path().ends_with("/import");
-    // A file may be large, and is taken from nobody but who may send it.
-    let (bytes, time) = match is_import && auth::caller(&request).is_some() {
-        true => (limits.import, IMPORT_TIME),
-        false => (limits.body, limits.time),
-    };
-    let answer = async {
-        let within = async {
-            let body = request.take_body().into_bytes_limit(bytes).await;
-            match body {
-                Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
-                Err(error) => return error::from_framework(error.into()),
-            }
-            match endpoint.call(request).await {
-                Ok(response) => response.into_response(),
-                Err(error) => error::from_framework(error),
-            }
-        };
-        match tokio::time::timeout(time, within).await {
-            Ok(response) => response,
-            // Alertmanager tries again on 5xx, and only then.
-            Err(_) => error::response(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long"),
-        }
-    };
-    let mut response = answer.instrument(span.clone()).await;
-    let status = response.status();
-    span.in_scope(|| tracing::debug!(status = status.as_u16(), "answered"));
-    metrics::counter!("ringdown_http_requests_total", "status" => status.as_u16().to_string()).increment(1);
-    if status == StatusCode::UNAUTHORIZED {
-        set(&mut response, "www-authenticate", "Bearer");
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        set(&mut response, "retry-after", "1");
-    }
-    set(&mut response, "x-request-id", &id);
-    for (name, value) in [
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-store"),
-        // The documentation page brings its script and style within itself.
-        (
-            "content-security-policy",
-            "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
-        ),
-    ] {
-        set(&mut response, name, value);
-    }
-    response
-}
-
-/// A path as the log may have it: without the secret of a calendar's address.
-fn logged(path: &str) -> &str {
-    let secret = path.to_ascii_lowercase().find("feeds/").map(|at| at + "feeds/".len());
-    secret.map_or(path, |at| &path[..at])
-}
-
-fn set(response: &mut Response, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    }
-}
-
-/// The id that the sender gave the request, if it is fit to stand in a log, or a new one.
-fn request_id(request: &Request) -> String {
-    let well_formed = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
-    };
-    request
-        .header("x-request-id")
-        .filter(well_formed)
-        .map_or_else(|| Uuid::from_u128(rand::random()).simple().to_string(), str::to_owned)
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::ReadsSchedules,
     error::Problem,
     people::{Names, Person},
     times,
@@ -72,7 +72,7 @@ impl OnCalls {
     #[oai(path = "/", method = "get", operation_id = "get_on_call")]
     async fn get(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         /// When; now, if it is not said.
         at: Query<Option<DateTime<Utc>>>,
         /// Only by this schedule: its identifier or its name.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsOverrides, EditsSchedules, ReadsSchedules},
     body::Body,
     error::Problem,
     imports::{self, Calendar, Report},
@@ -155,7 +155,7 @@ impl Overrides {
     #[oai(path = "/:id/overrides", method = "get", operation_id = "list_overrides")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         id: Path<Uuid>,
         /// Those that are not over then; now, if it is not said.
         from: Query<Option<DateTime<Utc>>>,
@@ -177,7 +177,7 @@ impl Overrides {
     #[oai(path = "/:id/overrides", method = "post", operation_id = "create_override")]
     async fn create(
         &self,
-        caller: Credential,
+        caller: EditsOverrides,
         id: Path<Uuid>,
         change: Body<NewOverride>,
     ) -> Result<MadeOverride, Problem> {
@@ -193,20 +193,20 @@ impl Overrides {
         };
         sound(change.mistakes())?;
         self.room_for(schedule, 1).await?;
-        if !self.0.store.add_override(schedule, change.clone(), &caller.0.name).await? {
+        if !self.0.by(&caller.0).add_override(schedule, change.clone(), caller.0.name()).await? {
             return Err(Problem::not_found("schedule"));
         }
         self.0.bus.ring(Bell::Engine);
         let names = Names::of(&self.0.store, change.people.iter().copied()).await?;
-        let made = NamedOverride { change, uid: None, made_by: caller.0.name };
+        let made = NamedOverride { change, uid: None, made_by: caller.0.name().to_owned() };
         Ok(MadeOverride::Made(Json(show(made, &names))))
     }
 
     /// Take an override away
     #[oai(path = "/:id/overrides/:override_id", method = "delete", operation_id = "delete_override")]
-    async fn delete(&self, _caller: Credential, id: Path<Uuid>, override_id: Path<Uuid>) -> Result<Gone, Problem> {
+    async fn delete(&self, caller: EditsOverrides, id: Path<Uuid>, override_id: Path<Uuid>) -> Result<Gone, Problem> {
         let (id, one, now) = (ScheduleId(id.0), OverrideId(override_id.0), self.0.clock.now());
-        self.gone(self.0.store.delete_override(id, one, now).await?, "override")
+        self.gone(self.0.by(&caller.0).delete_override(id, one, now).await?, "override")
     }
 
     /// Import a calendar: each of its events becomes an override
@@ -219,7 +219,7 @@ impl Overrides {
     #[oai(path = "/:id/overrides/import", method = "post", operation_id = "import_overrides")]
     async fn import(
         &self,
-        caller: Credential,
+        caller: EditsOverrides,
         id: Path<Uuid>,
         /// Only tell what would be done.
         #[oai(default)]
@@ -236,8 +236,8 @@ impl Overrides {
         let imported = imports::with_people(&mut read, &self.0.store).await?;
         self.room_for(schedule.id, imported.len()).await?;
         let run = if dry_run.0 { Run::Dry } else { Run::Real };
-        let store = &self.0.store;
-        let counts = store.import_overrides(schedule.id, imported, read.uids, &caller.0.name, now, run).await?;
+        let counts =
+            self.0.by(&caller.0).import_overrides(schedule.id, imported, read.uids, caller.0.name(), now, run).await?;
         let counts = counts.ok_or_else(|| Problem::not_found("schedule"))?;
         if run == Run::Real {
             self.0.bus.ring(Bell::Engine);
@@ -249,7 +249,7 @@ impl Overrides {
     #[oai(path = "/:id/windows", method = "get", operation_id = "list_windows")]
     async fn windows(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         id: Path<Uuid>,
         /// Those that are not over then; now, if it is not said.
         from: Query<Option<DateTime<Utc>>>,
@@ -270,7 +270,7 @@ impl Overrides {
     #[oai(path = "/:id/windows", method = "post", operation_id = "create_window")]
     async fn create_window(
         &self,
-        _caller: Credential,
+        caller: EditsSchedules,
         id: Path<Uuid>,
         window: Body<NewWindow>,
     ) -> Result<MadeWindow, Problem> {
@@ -285,7 +285,7 @@ impl Overrides {
             priority: new.priority,
         };
         sound(window.mistakes())?;
-        if !self.0.store.add_window(schedule, window.clone(), self.0.clock.now()).await? {
+        if !self.0.by(&caller.0).add_window(schedule, window.clone(), self.0.clock.now()).await? {
             return Err(Problem::not_found("schedule"));
         }
         self.0.bus.ring(Bell::Engine);
@@ -295,9 +295,14 @@ impl Overrides {
 
     /// Take a window away
     #[oai(path = "/:id/windows/:window_id", method = "delete", operation_id = "delete_window")]
-    async fn delete_window(&self, _caller: Credential, id: Path<Uuid>, window_id: Path<Uuid>) -> Result<Gone, Problem> {
+    async fn delete_window(
+        &self,
+        caller: EditsSchedules,
+        id: Path<Uuid>,
+        window_id: Path<Uuid>,
+    ) -> Result<Gone, Problem> {
         let (id, one, now) = (ScheduleId(id.0), WindowId(window_id.0), self.0.clock.now());
-        self.gone(self.0.store.delete_window(id, one, now).await?, "window")
+        self.gone(self.0.by(&caller.0).delete_window(id, one, now).await?, "window")
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsPolicies, ReadsPolicies},
     body::Body,
     error::Problem,
     names,
@@ -210,7 +210,7 @@ enum Deleted {
 impl Policies {
     /// List policies
     #[oai(path = "/", method = "get", operation_id = "list_policies")]
-    async fn list(&self, _caller: Credential) -> Result<Json<PolicyList>, Problem> {
+    async fn list(&self, _caller: ReadsPolicies) -> Result<Json<PolicyList>, Problem> {
         let mut items = Vec::new();
         for policy in self.0.store.policies().await? {
             items.push(self.show(policy).await?);
@@ -222,10 +222,10 @@ impl Policies {
     ///
     /// Refused if it can never reach anybody: no target that can be called.
     #[oai(path = "/", method = "post", operation_id = "create_policy")]
-    async fn create(&self, caller: Credential, policy: Body<PolicyEdit>) -> Result<Created, Problem> {
+    async fn create(&self, caller: EditsPolicies, policy: Body<PolicyEdit>) -> Result<Created, Problem> {
         let data = self.read(policy.0).await?;
         let now = self.0.clock.now();
-        let id = self.0.store.create_policy(data, &caller.0.name, now).await.map_err(name_taken)?;
+        let id = self.0.by(&caller.0).create_policy(data, caller.0.name(), now).await.map_err(name_taken)?;
         let policy = self.present(id).await?;
         let tag = etag(policy.version);
         Ok(Created::Created(Json(self.show(policy).await?), tag))
@@ -233,7 +233,7 @@ impl Policies {
 
     /// One policy
     #[oai(path = "/:id", method = "get", operation_id = "get_policy")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Found, Problem> {
+    async fn get(&self, _caller: ReadsPolicies, id: Path<Uuid>) -> Result<Found, Problem> {
         self.found(PolicyId(id.0)).await
     }
 
@@ -243,7 +243,7 @@ impl Policies {
     #[oai(path = "/:id", method = "put", operation_id = "update_policy")]
     async fn update(
         &self,
-        caller: Credential,
+        caller: EditsPolicies,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -260,7 +260,7 @@ impl Policies {
         }
         let name = data.name.clone();
         let now = self.0.clock.now();
-        match self.0.store.update_policy(id, version, data, &caller.0.name, now).await {
+        match self.0.by(&caller.0).update_policy(id, version, data, caller.0.name(), now).await {
             Err(store::Error::Conflict) => {
                 let namesake = self.0.store.policy(&name).await?.is_some_and(|other| other.id != id);
                 let present = self.present(id).await?.version;
@@ -280,7 +280,7 @@ impl Policies {
     #[oai(path = "/:id", method = "delete", operation_id = "delete_policy")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: EditsPolicies,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -297,7 +297,7 @@ impl Policies {
         if !places.is_empty() {
             return Err(Problem::in_use("policy", &places));
         }
-        match self.0.store.delete_policy(id, version).await {
+        match self.0.by(&caller.0).delete_policy(id, version).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
             deleted => Ok(deleted.map(|()| Deleted::Deleted)?),
         }
@@ -305,7 +305,7 @@ impl Policies {
 
     /// What a policy was before, the newest version first
     #[oai(path = "/:id/versions", method = "get", operation_id = "list_policy_versions")]
-    async fn versions(&self, _caller: Credential, id: Path<Uuid>) -> Result<Json<PolicyVersions>, Problem> {
+    async fn versions(&self, _caller: ReadsPolicies, id: Path<Uuid>) -> Result<Json<PolicyVersions>, Problem> {
         let present = self.present(PolicyId(id.0)).await?;
         let mut items = Vec::new();
         for version in self.0.store.policy_versions(present.id).await? {

@@ -3,7 +3,7 @@
 use poem_openapi::{Object, OpenApi, payload::Json};
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, error::Problem};
+use super::{State, Tag, auth::ReadsMetrics, error::Problem};
 use crate::engine;
 
 /// Readiness.
@@ -44,7 +44,7 @@ impl Readinesses {
     /// Schedules with a gap in the next 14 days, contacts without a number that may be called, steps that
     /// can reach nobody, policies nobody uses, rules that can never match; with what to do about each.
     #[oai(path = "/", method = "get", operation_id = "get_readiness")]
-    async fn get(&self, _caller: Credential) -> Result<Json<Readiness>, Problem> {
+    async fn get(&self, _caller: ReadsMetrics) -> Result<Json<Readiness>, Problem> {
         let findings = self.0.engine.findings(&self.0.rules).await?;
         let items: Vec<Finding> = findings.into_iter().map(Finding::from).collect();
         Ok(Json(Readiness { ok: items.is_empty(), items }))

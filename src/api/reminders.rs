@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{PlacesCalls, ReadsCalls},
     body::Body,
     error::Problem,
     moment,
@@ -137,7 +137,7 @@ impl Reminders {
     #[oai(path = "/", method = "get", operation_id = "list_reminders")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsCalls,
         /// How many at most.
         #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]
         limit: Query<u64>,
@@ -154,11 +154,11 @@ impl Reminders {
 
     /// Make a reminder
     #[oai(path = "/", method = "post", operation_id = "create_reminder")]
-    async fn create(&self, caller: Credential, reminder: Body<ReminderEdit>) -> Result<Created, Problem> {
+    async fn create(&self, caller: PlacesCalls, reminder: Body<ReminderEdit>) -> Result<Created, Problem> {
         let data = self.read(reminder.0).await?;
         let now = self.0.clock.now();
         let next = next_time(&data, now).await?;
-        let id = self.0.store.create_reminder(data, next, &caller.0.name, now).await?;
+        let id = self.0.by(&caller.0).create_reminder(data, next, caller.0.name(), now).await?;
         self.0.bus.ring(Bell::Engine);
         let reminder = self.present(id).await?;
         let tag = etag(reminder.version);
@@ -167,7 +167,7 @@ impl Reminders {
 
     /// One reminder
     #[oai(path = "/:id", method = "get", operation_id = "get_reminder")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Found, Problem> {
+    async fn get(&self, _caller: ReadsCalls, id: Path<Uuid>) -> Result<Found, Problem> {
         self.found(ReminderId(id.0)).await
     }
 
@@ -175,7 +175,7 @@ impl Reminders {
     #[oai(path = "/:id", method = "put", operation_id = "update_reminder")]
     async fn update(
         &self,
-        _caller: Credential,
+        caller: PlacesCalls,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -187,7 +187,7 @@ impl Reminders {
         let data = self.read(reminder.0).await?;
         let now = self.0.clock.now();
         let next = next_time(&data, now).await?;
-        match self.0.store.update_reminder(id, version, data, next, now).await {
+        match self.0.by(&caller.0).update_reminder(id, version, data, next, now).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
             updated => {
                 updated?;
@@ -201,7 +201,7 @@ impl Reminders {
     #[oai(path = "/:id", method = "delete", operation_id = "delete_reminder")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: PlacesCalls,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -209,7 +209,7 @@ impl Reminders {
     ) -> Result<Deleted, Problem> {
         let id = ReminderId(id.0);
         let version = expected(if_match.0.as_deref(), self.present(id).await?.version)?;
-        match self.0.store.delete_reminder(id, version).await {
+        match self.0.by(&caller.0).delete_reminder(id, version).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
             deleted => Ok(deleted.map(|()| Deleted::Deleted)?),
         }

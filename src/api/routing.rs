@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsPolicies, ReadsPolicies},
     body::Body,
     error::Problem,
     name,
@@ -75,7 +75,7 @@ enum Found {
 impl Routing {
     /// The routing rules, in order
     #[oai(path = "/", method = "get", operation_id = "get_routing_rules")]
-    async fn get(&self, _caller: Credential) -> Result<Found, Problem> {
+    async fn get(&self, _caller: ReadsPolicies) -> Result<Found, Problem> {
         self.found().await
     }
 
@@ -83,7 +83,7 @@ impl Routing {
     #[oai(path = "/", method = "put", operation_id = "set_routing_rules")]
     async fn set(
         &self,
-        _caller: Credential,
+        caller: EditsPolicies,
         /// The ETag of the rules that were read.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
@@ -100,7 +100,7 @@ impl Routing {
         for (nth, rule) in rules.0.items.iter().enumerate() {
             read.push(self.read(&format!("items[{nth}]"), rule).await?);
         }
-        match self.0.store.set_routing_rules(version, read, self.0.clock.now()).await {
+        match self.0.by(&caller.0).set_routing_rules(version, read, self.0.clock.now()).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.0.store.routing_rules().await?.version)),
             set => {
                 set?;

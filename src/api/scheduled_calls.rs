@@ -9,7 +9,13 @@ use poem_openapi::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, body::Body, error::Problem, moment};
+use super::{
+    State, Tag,
+    auth::{PlacesCalls, ReadsCalls},
+    body::Body,
+    error::Problem,
+    moment,
+};
 use crate::{
     engine::{Applied, Times},
     escalation,
@@ -79,7 +85,7 @@ impl ScheduledCalls {
     #[oai(path = "/", method = "get", operation_id = "list_scheduled_calls")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsCalls,
         /// How many at most.
         #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]
         limit: Query<u64>,
@@ -93,7 +99,7 @@ impl ScheduledCalls {
 
     /// One call that waits for its time
     #[oai(path = "/:id", method = "get", operation_id = "get_scheduled_call")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Json<ScheduledCall>, Problem> {
+    async fn get(&self, _caller: ReadsCalls, id: Path<Uuid>) -> Result<Json<ScheduledCall>, Problem> {
         let incident = self.0.store.incident(IncidentId(id.0)).await?;
         incident.and_then(shown).map(Json).ok_or_else(|| Problem::not_found("scheduled call"))
     }
@@ -104,7 +110,7 @@ impl ScheduledCalls {
     #[oai(path = "/:id", method = "put", operation_id = "reschedule_call")]
     async fn reschedule(
         &self,
-        caller: Credential,
+        caller: PlacesCalls,
         id: Path<Uuid>,
         to: Body<Reschedule>,
     ) -> Result<Json<ScheduledCall>, Problem> {
@@ -126,7 +132,7 @@ impl ScheduledCalls {
     ///
     /// 409 if its time has come meanwhile.
     #[oai(path = "/:id", method = "delete", operation_id = "cancel_scheduled_call")]
-    async fn call_off(&self, caller: Credential, id: Path<Uuid>) -> Result<CalledOff, Problem> {
+    async fn call_off(&self, caller: PlacesCalls, id: Path<Uuid>) -> Result<CalledOff, Problem> {
         match self.0.engine.call_off(IncidentId(id.0), caller.0.actor()).await? {
             Applied::Changed(_) => Ok(CalledOff::CalledOff),
             Applied::Unchanged(incident) => Err(too_late(&incident)),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{EditsSchedules, ReadsSchedules},
     body::Body,
     error::Problem,
     incidents::{Timeline, TimelineLine},
@@ -187,7 +187,7 @@ impl Schedules {
     #[oai(path = "/", method = "get", operation_id = "list_schedules")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         /// Only the one of this name.
         name: Query<Option<String>>,
     ) -> Result<Json<ScheduleList>, Problem> {
@@ -200,10 +200,10 @@ impl Schedules {
 
     /// Make a schedule
     #[oai(path = "/", method = "post", operation_id = "create_schedule")]
-    async fn create(&self, _caller: Credential, schedule: Body<NewSchedule>) -> Result<Made<Schedule>, Problem> {
+    async fn create(&self, caller: EditsSchedules, schedule: Body<NewSchedule>) -> Result<Made<Schedule>, Problem> {
         let data = self.read(schedule.0).await?;
         let name = data.name.clone();
-        let id = match self.0.store.create_schedule(data, self.0.clock.now()).await {
+        let id = match self.0.by(&caller.0).create_schedule(data, self.0.clock.now()).await {
             Err(store::Error::Conflict) => return Err(taken(&name)),
             other => other?,
         };
@@ -215,7 +215,7 @@ impl Schedules {
 
     /// One schedule
     #[oai(path = "/:id", method = "get", operation_id = "get_schedule")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Standing<Schedule>, Problem> {
+    async fn get(&self, _caller: ReadsSchedules, id: Path<Uuid>) -> Result<Standing<Schedule>, Problem> {
         self.standing(ScheduleId(id.0)).await
     }
 
@@ -223,7 +223,7 @@ impl Schedules {
     #[oai(path = "/:id", method = "put", operation_id = "update_schedule")]
     async fn update(
         &self,
-        _caller: Credential,
+        caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
         #[oai(name = "If-Match")]
@@ -234,7 +234,7 @@ impl Schedules {
         let expected = version::expected(if_match.0.as_deref(), self.present(id).await?.version)?;
         let data = self.read(schedule.0).await?;
         let name = data.name.clone();
-        match self.0.store.update_schedule(id, expected, data, self.0.clock.now()).await {
+        match self.0.by(&caller.0).update_schedule(id, expected, data, self.0.clock.now()).await {
             Err(store::Error::Conflict) => {
                 // Whoever was faster may be so by so little that their change cannot be read yet.
                 let namesake = self.0.store.schedule_named(&name).await?.filter(|other| other.id != id);
@@ -253,7 +253,7 @@ impl Schedules {
     #[oai(path = "/:id", method = "delete", operation_id = "delete_schedule")]
     async fn delete(
         &self,
-        _caller: Credential,
+        caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
         #[oai(name = "If-Match")]
@@ -261,7 +261,7 @@ impl Schedules {
     ) -> Result<Gone, Problem> {
         let id = ScheduleId(id.0);
         let expected = version::expected(if_match.0.as_deref(), self.present(id).await?.version)?;
-        match self.0.store.delete_schedule(id, expected).await {
+        match self.0.by(&caller.0).delete_schedule(id, expected).await {
             Ok(Deletion::Deleted) => Ok(Gone::Gone),
             Ok(Deletion::UsedIn(places)) => Err(Problem::in_use("schedule", &places)),
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
@@ -273,7 +273,7 @@ impl Schedules {
     #[oai(path = "/:id/shifts", method = "get", operation_id = "list_shifts")]
     async fn shifts(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         id: Path<Uuid>,
         /// From when; from now, if it is not said.
         from: Query<Option<DateTime<Utc>>>,
@@ -292,7 +292,7 @@ impl Schedules {
     #[oai(path = "/:id/gaps", method = "get", operation_id = "list_gaps")]
     async fn gaps(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         id: Path<Uuid>,
         /// From when; from now, if it is not said.
         from: Query<Option<DateTime<Utc>>>,
@@ -307,7 +307,7 @@ impl Schedules {
 
     /// When other people are on call next, and who
     #[oai(path = "/:id/next-change", method = "get", operation_id = "get_next_change")]
-    async fn next_change(&self, _caller: Credential, id: Path<Uuid>) -> Result<Json<NextChange>, Problem> {
+    async fn next_change(&self, _caller: ReadsSchedules, id: Path<Uuid>) -> Result<Json<NextChange>, Problem> {
         let now = self.0.clock.now();
         let duty = self.0.store.duty(ScheduleId(id.0), now, now + AHEAD).await?;
         let duty = duty.ok_or_else(|| Problem::not_found("schedule"))?;
@@ -322,7 +322,7 @@ impl Schedules {
     #[oai(path = "/:id/timeline", method = "get", operation_id = "get_schedule_timeline")]
     async fn timeline(
         &self,
-        _caller: Credential,
+        _caller: ReadsSchedules,
         id: Path<Uuid>,
         /// Only what came after this line.
         after: Query<Option<Uuid>>,

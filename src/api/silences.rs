@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::Credential,
+    auth::{Caller, EditsSilences, ReadsPolicies},
     body::Body,
     error::Problem,
     routing::matchers,
@@ -130,7 +130,7 @@ impl Silences {
     #[oai(path = "/", method = "get", operation_id = "list_silences")]
     async fn list(
         &self,
-        _caller: Credential,
+        _caller: ReadsPolicies,
         /// Those that are over, too.
         #[oai(default)]
         all: Query<bool>,
@@ -145,14 +145,14 @@ impl Silences {
     /// Alerts are kept, and page nobody. What still fires when it ends pages then. What escalates when it
     /// begins stops.
     #[oai(path = "/", method = "post", operation_id = "create_silence")]
-    async fn create(&self, caller: Credential, silence: Body<SilenceEdit>) -> Result<Created, Problem> {
+    async fn create(&self, caller: EditsSilences, silence: Body<SilenceEdit>) -> Result<Created, Problem> {
         let now = self.0.clock.now();
         let data = comes_again(read(silence.0)?, now).await?;
         if data.recurrence.is_none() && data.until <= now {
             return Err(Problem::unprocessable("until: is past"));
         }
         let look_at = engine::first_look(&data, now);
-        let id = self.0.store.create_silence(data, &caller.0.name, look_at, now).await?;
+        let id = self.0.by(&caller.0).create_silence(data, caller.0.name(), look_at, now).await?;
         self.0.bus.ring(Bell::Engine);
         let silence = self.present(id).await?;
         let tag = etag(silence.version);
@@ -161,7 +161,7 @@ impl Silences {
 
     /// One silence
     #[oai(path = "/:id", method = "get", operation_id = "get_silence")]
-    async fn get(&self, _caller: Credential, id: Path<Uuid>) -> Result<Found, Problem> {
+    async fn get(&self, _caller: ReadsPolicies, id: Path<Uuid>) -> Result<Found, Problem> {
         self.found(SilenceId(id.0)).await
     }
 
@@ -169,7 +169,7 @@ impl Silences {
     #[oai(path = "/:id", method = "put", operation_id = "update_silence")]
     async fn update(
         &self,
-        _caller: Credential,
+        caller: EditsSilences,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -177,7 +177,7 @@ impl Silences {
         silence: Body<SilenceEdit>,
     ) -> Result<Found, Problem> {
         let data = comes_again(read(silence.0)?, self.0.clock.now()).await?;
-        self.change(SilenceId(id.0), if_match.0.as_deref(), data).await
+        self.change(&caller.0, SilenceId(id.0), if_match.0.as_deref(), data).await
     }
 
     /// End a silence now
@@ -186,7 +186,7 @@ impl Silences {
     #[oai(path = "/:id", method = "delete", operation_id = "end_silence")]
     async fn end(
         &self,
-        _caller: Credential,
+        caller: EditsSilences,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
         #[oai(name = "If-Match")]
@@ -197,7 +197,7 @@ impl Silences {
         let now = self.0.clock.now();
         let from = present.data.from.min(now);
         let over = SilenceData { from, until: present.data.until.min(now), recurrence: None, ..present.data };
-        self.change(id, if_match.0.as_deref(), over).await
+        self.change(&caller.0, id, if_match.0.as_deref(), over).await
     }
 }
 
@@ -212,11 +212,17 @@ impl Silences {
         Ok(Found::Found(Json(silence.into()), tag))
     }
 
-    async fn change(&self, id: SilenceId, if_match: Option<&str>, data: SilenceData) -> Result<Found, Problem> {
+    async fn change(
+        &self,
+        caller: &Caller,
+        id: SilenceId,
+        if_match: Option<&str>,
+        data: SilenceData,
+    ) -> Result<Found, Problem> {
         let version = expected(if_match, self.present(id).await?.version)?;
         let now = self.0.clock.now();
         // Whatever it held before and holds no more must go on: the engine looks at once.
-        match self.0.store.update_silence(id, version, data, Some(now), now).await {
+        match self.0.by(caller).update_silence(id, version, data, Some(now), now).await {
             Err(store::Error::Conflict) => Err(Problem::changed(self.present(id).await?.version)),
             updated => {
                 updated?;

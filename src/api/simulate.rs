@@ -7,7 +7,7 @@ use poem_openapi::{Enum, Object, OpenApi, param::Path, payload::Json};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{State, Tag, auth::Credential, body::Body, error::Problem, text, times};
+use super::{State, Tag, auth::ReadsPolicies, body::Body, error::Problem, text, times};
 use crate::{
     engine::{self, Supposition, What},
     id::PolicyId,
@@ -147,7 +147,7 @@ impl Simulations {
     #[oai(path = "/:id/simulate", method = "post", operation_id = "simulate_policy")]
     async fn simulate(
         &self,
-        _caller: Credential,
+        _caller: ReadsPolicies,
         id: Path<Uuid>,
         supposed: Body<Supposed>,
     ) -> Result<Json<Simulation>, Problem> {

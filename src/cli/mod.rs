@@ -1,6 +1,7 @@
-//! The command line, one file per subcommand. All but `serve`, `migrate`, `check` and `openapi` speak
-//! HTTP to the server.
+//! The command line, one file per subcommand. `serve`, `migrate`, `check`, `openapi`, `user`, `key`
+//! and `audit` work on the machine itself; all others speak HTTP to the server.
 
+mod access;
 mod ack;
 mod call;
 mod check;
@@ -62,6 +63,15 @@ enum Command {
     Schedules(schedules::Arguments),
     /// Replace, add or remove a person on a schedule for a span of time.
     Override(schedules::Override),
+    /// Who may log in: add, passwd, list, disable, enable. Works on the database, without the server.
+    #[command(subcommand)]
+    User(access::UserCommand),
+    /// API keys: create, list, revoke. Works on the database, without the server.
+    #[command(subcommand)]
+    Key(access::KeyCommand),
+    /// Who changed what: export, check.
+    #[command(subcommand)]
+    Audit(access::AuditCommand),
     /// Stop all calls (kill switch), or let them go again.
     StopCalls(stop_calls::Arguments),
 }
@@ -103,6 +113,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Oncall(arguments) => oncall::run(arguments).await.map(|()| 0),
         Command::Schedules(arguments) => schedules::run(arguments).await.map(|()| 0),
         Command::Override(arguments) => schedules::make_override(arguments).await.map(|()| 0),
+        Command::User(command) => access::user(command).await,
+        Command::Key(command) => access::key(command).await,
+        Command::Audit(command) => access::audit(command).await,
         Command::StopCalls(arguments) => stop_calls::run(arguments).await.map(|()| 0),
     }
 }

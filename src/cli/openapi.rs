@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 
 use crate::{
-    api,
+    access::token::Tokens,
+    api::{self, Access, Passwords},
     bus::Bus,
     clock::Clock,
     config::Per,
@@ -32,10 +34,13 @@ fn document() -> anyhow::Result<String> {
         plan: Arc::new(NumberingPlan::default()),
         rules: Arc::new(Rules::default()),
         script: Arc::new(Script::new(Keypad::default()).context("spoken texts")?),
-        rings: chrono::TimeDelta::seconds(30),
+        rings: TimeDelta::seconds(30),
         alertmanager_per: Per::Group,
         caller_id: None,
         ami: None,
         speech: None,
+        access: Access::new(&[], Store::nowhere(), Clock::System, Tokens::new("", TimeDelta::zero(), &[])),
+        passwords: Passwords::default(),
+        login_days: 1,
     }))
 }

@@ -6,14 +6,10 @@ use secrecy::ExposeSecret;
 
 use super::{Asterisk, Config, Policy};
 use crate::{
+    access::{SHORTEST_SECRET, Scopes, token, weak_secret},
     phone::{NumberingPlan, PhoneNumber},
     route::destination::{Caps, Rules},
 };
-
-/// Secrets shorter than this can be guessed.
-const SHORTEST_SECRET: usize = 16;
-/// What stands in examples, and nobody should run with.
-const PLACEHOLDERS: [&str; 8] = ["change", "secret", "password", "example", "placeholder", "xxxx", "12345678", "your-"];
 
 pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     let mut wrong = |mistake: String| mistakes.push(mistake);
@@ -52,7 +48,17 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
         if key.sha256.len() != 64 || hex::decode(&key.sha256).is_err() {
             wrong(format!("api_keys: sha256 of {:?} is not 64 hexadecimal digits", key.name));
         }
+        match Scopes::parse(key.scopes.iter().map(String::as_str)) {
+            Ok(scopes) if scopes.is_empty() => wrong(format!(
+                "api_keys: scopes of {:?} are none: say what it may do, such as [\"alerts:write\"], or a role",
+                key.name
+            )),
+            Ok(_) => {}
+            Err(error) => wrong(format!("api_keys: scopes of {:?}: {error}", key.name)),
+        }
     }
+    check_tokens(config, &mut wrong);
+    check_origins(config, &mut wrong);
     unique("api_keys", config.api_keys.iter().map(|key| &*key.name), &mut wrong);
     unique("contacts", config.contacts.iter().map(|contact| &*contact.name), &mut wrong);
     unique("policies", config.policies.iter().map(|policy| &*policy.name), &mut wrong);
@@ -70,14 +76,44 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     }
 }
 
+fn check_tokens(config: &Config, wrong: &mut impl FnMut(String)) {
+    let tokens = &config.tokens;
+    if tokens.secrets.len() > 2 {
+        wrong("tokens.secrets: two at most: the one that signs, and the one before it".into());
+    }
+    for (nth, secret) in (1..).zip(&tokens.secrets) {
+        if let Some(why) = weak_secret(secret.expose_secret(), token::SHORTEST_SECRET) {
+            wrong(format!("tokens.secrets, number {nth}: {why}"));
+        }
+    }
+    if tokens.issuer.trim().is_empty() {
+        wrong("tokens.issuer: is empty".into());
+    }
+    if !(1..=1440).contains(&tokens.minutes) {
+        wrong("tokens.minutes: 1 to 1440".into());
+    }
+    if !(1..=365).contains(&tokens.login_days) {
+        wrong("tokens.login_days: 1 to 365".into());
+    }
+}
+
+fn check_origins(config: &Config, wrong: &mut impl FnMut(String)) {
+    let server = &config.server;
+    for origin in &server.cors_origins {
+        let host = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' ', '@'])) {
+            wrong(format!("server.cors_origins: {origin:?} is no origin (such as https://board.example.org)"));
+        }
+    }
+    if server.connections == 0 || server.requests_per_second == 0 || server.requests_at_once == 0 {
+        wrong("server: connections, requests_per_second and requests_at_once are 1 at least".into());
+    }
+}
+
 fn check_asterisk(asterisk: &Asterisk, wrong: &mut impl FnMut(String)) {
     let secret = asterisk.secret.expose_secret();
-    let lower = secret.to_lowercase();
-    if secret.len() < SHORTEST_SECRET {
-        wrong(format!("asterisk.secret: shorter than {SHORTEST_SECRET} characters"));
-    }
-    if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
-        wrong("asterisk.secret: looks like a placeholder; make one with `openssl rand -hex 16`".into());
+    if let Some(why) = weak_secret(secret, SHORTEST_SECRET) {
+        wrong(format!("asterisk.secret: {why}"));
     }
     if asterisk.dial.matches("{number}").count() != 1 || asterisk.dial.contains(['\r', '\n', '\0', ',', '&']) {
         wrong("asterisk.dial: has {number} once, and no comma or ampersand".into());

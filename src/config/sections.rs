@@ -18,6 +18,16 @@ pub struct Server {
     pub tls_certificate: Option<PathBuf>,
     /// Its key.
     pub tls_key: Option<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Sites whose scripts may use the API (CORS), such as `https://board.example.org`; none by default.
+    pub cors_origins: Vec<String>,
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests in a second with one credential, on average; none are refused where alerts come in.
+    pub requests_per_second: u32,
+    /// Requests that may come at once with one credential.
+    pub requests_at_once: u32,
     /// Bytes of a request's body.
     pub body_limit: usize,
     /// Seconds that a request may take.
@@ -50,6 +60,11 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tls_certificate: None,
             tls_key: None,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            connections: 2000,
+            requests_per_second: 100,
+            requests_at_once: 500,
             body_limit: 1024 * 1024,
             timeout: 10,
             grace: 30,
@@ -306,9 +321,32 @@ pub struct ApiKey {
     pub name: String,
     /// SHA-256 of the key, in hexadecimal: the key itself is nowhere but with whoever uses it.
     pub sha256: String,
+    /// What it may do: names of scopes, or of a role for all that it may do.
+    pub scopes: Vec<String>,
     /// The policy that pages for the alerts it sends, unless they name one.
     #[serde(default)]
     pub policy: Option<String>,
+}
+
+/// Log-ins and access tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// The first signs, both are accepted. Without any, one is made in the data directory.
+    #[serde(skip_serializing)]
+    pub secrets: Vec<SecretString>,
+    /// Who makes the tokens, and whom they are for: `iss` and `aud`.
+    pub issuer: String,
+    /// Minutes that an access token lives.
+    pub minutes: u32,
+    /// Days that a log-in lasts without the password.
+    pub login_days: u32,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { secrets: Vec::new(), issuer: "ringdown".into(), minutes: 30, login_days: 30 }
+    }
 }
 
 /// A person.

@@ -4,7 +4,7 @@ const GOOD: &str = r#"
     [asterisk]
     address = "127.0.0.1:5038"
     user = "ringdown"
-    secret = "f00dfeedf00dfeed"
+    secret = "9c41f00dfeed7b28"
 
     [numbers]
     country = "IT"
@@ -45,7 +45,7 @@ fn the_example_loads_and_names_every_setting() {
     let example = include_str!("../../ringdown.example.toml");
     // As it is it must not start: its secrets are placeholders. With others it does.
     assert!(mistakes(example).iter().any(|mistake| mistake.contains("placeholder")));
-    let filled = example.replace("change-me-with-openssl-rand", "f00dfeedf00dfeed");
+    let filled = example.replace("change-me-with-openssl-rand", "9c41f00dfeed7b28");
     Config::from_toml(&filled).expect("the example");
     // Every setting stands in it, commented out or not.
     for name in serde_json::to_value(Server::default()).expect("serializes").as_object().expect("a map").keys() {
@@ -58,6 +58,7 @@ fn the_example_loads_and_names_every_setting() {
         ("numbers", serde_json::to_value(Numbers::default())),
         ("destinations", serde_json::to_value(Destinations::default())),
         ("alertmanager", serde_json::to_value(Alertmanager::default())),
+        ("tokens", serde_json::to_value(Tokens::default())),
         ("log", serde_json::to_value(Log::default())),
         ("database", serde_json::to_value(Database::default())),
     ] {

@@ -131,6 +131,8 @@ pub enum Actor {
     },
     /// Whoever holds this API key.
     Key(String),
+    /// This user, over the API.
+    User(String),
     /// The system that sent the alert.
     Source(String),
 }
@@ -140,7 +142,7 @@ impl Actor {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Contact { name, .. } | Self::Key(name) | Self::Source(name) => name,
+            Self::Contact { name, .. } | Self::Key(name) | Self::User(name) | Self::Source(name) => name,
             Self::Number { number, .. } => number.as_str(),
         }
     }
@@ -150,7 +152,7 @@ impl Actor {
     pub fn call(&self) -> Option<CallId> {
         match self {
             Self::Contact { call, .. } | Self::Number { call, .. } => Some(*call),
-            Self::Key(_) | Self::Source(_) => None,
+            Self::Key(_) | Self::User(_) | Self::Source(_) => None,
         }
     }
 
@@ -159,7 +161,7 @@ impl Actor {
     pub fn contact(&self) -> Option<ContactId> {
         match self {
             Self::Contact { id, .. } => Some(*id),
-            Self::Number { .. } | Self::Key(_) | Self::Source(_) => None,
+            Self::Number { .. } | Self::Key(_) | Self::User(_) | Self::Source(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use entity::calendar;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{Deletion, Error, Store, uses};
+use super::{Deletion, Edit, Error, Store, audit::Subject, uses};
 use crate::{calendar::Calendar, escalation::Step, id::CalendarId};
 
 /// A calendar and its name.
@@ -22,14 +22,14 @@ pub struct NamedCalendar {
     pub updated_at: DateTime<Utc>,
 }
 
-impl Store {
+impl Edit {
     /// Makes a calendar.
     ///
     /// # Errors
     /// [`Error::Conflict`] if there is one of this name.
     pub async fn create_calendar(&self, name: String, data: Calendar, now: DateTime<Utc>) -> Result<CalendarId, Error> {
         let id = CalendarId::generate();
-        self.write(move |tx| {
+        self.change(Subject::Calendar(id), move |tx| {
             Box::pin(async move {
                 let row = calendar::ActiveModel {
                     id: Set(id.0),
@@ -57,7 +57,7 @@ impl Store {
         data: Calendar,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Calendar(id), move |tx| {
             Box::pin(async move {
                 let updated = calendar::Entity::update_many()
                     .set(calendar::ActiveModel {
@@ -82,7 +82,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is at another version.
     pub async fn delete_calendar(&self, id: CalendarId, version: i64) -> Result<Deletion, Error> {
-        self.write(move |tx| {
+        self.change(Subject::Calendar(id), move |tx| {
             Box::pin(async move {
                 let places = uses::policies_with(tx, |step| counts_for(id, step)).await?;
                 if !places.is_empty() {
@@ -98,7 +98,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// Where a calendar is used, in words.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use entity::feed;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::SimpleExpr};
 
-use super::{Error, Store};
+use super::{Edit, Error, Store, audit::Subject};
 use crate::id::{ContactId, FeedId, ScheduleId};
 
 /// Whose duties a feed shows.
@@ -17,13 +17,13 @@ pub enum FeedOf {
     Contact(ContactId),
 }
 
-impl Store {
+impl Edit {
     /// Gives a feed the secret with this SHA-256. The one it had before is worth nothing from then on.
     ///
     /// # Errors
     /// If the database does not take it.
     pub async fn renew_feed(&self, of: FeedOf, token_sha256: String, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Feed(of), move |tx| {
             Box::pin(async move {
                 feed::Entity::delete_many().filter(belongs(of)).exec(tx).await?;
                 let (schedule, contact) = match of {
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// If the database does not take it.
     pub async fn revoke_feed(&self, of: FeedOf) -> Result<bool, Error> {
-        self.write(move |tx| {
+        self.change(Subject::Feed(of), move |tx| {
             Box::pin(async move {
                 let deleted = feed::Entity::delete_many().filter(belongs(of)).exec(tx).await?;
                 Ok(deleted.rows_affected > 0)
@@ -57,7 +57,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// What the secret with this SHA-256 opens.
     ///
     /// # Errors
@@ -72,7 +74,7 @@ impl Store {
     }
 }
 
-fn belongs(of: FeedOf) -> SimpleExpr {
+pub(super) fn belongs(of: FeedOf) -> SimpleExpr {
     match of {
         FeedOf::Schedule(id) => feed::Column::ScheduleId.eq(id.0),
         FeedOf::Contact(id) => feed::Column::ContactId.eq(id.0),

@@ -5,7 +5,7 @@ use entity::heartbeat;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store};
+use super::{Edit, Error, Store, audit::Subject};
 use crate::id::HeartbeatId;
 
 /// A heartbeat as it stands.
@@ -58,7 +58,7 @@ impl Heartbeat {
     }
 }
 
-impl Store {
+impl Edit {
     /// Makes a heartbeat. It is expected from now on.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<HeartbeatId, Error> {
         let id = HeartbeatId::generate();
-        self.write(move |tx| {
+        self.change(Subject::Heartbeat(id), move |tx| {
             Box::pin(async move {
                 let row = heartbeat::ActiveModel {
                     id: Set(id.0),
@@ -100,7 +100,7 @@ impl Store {
         data: HeartbeatData,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Heartbeat(id), move |tx| {
             Box::pin(async move {
                 let updated = heartbeat::Entity::update_many()
                     .set(heartbeat::ActiveModel {
@@ -126,7 +126,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is not.
     pub async fn delete_heartbeat(&self, id: HeartbeatId, version: i64) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Heartbeat(id), move |tx| {
             Box::pin(async move {
                 let deleted = heartbeat::Entity::delete_many()
                     .filter(heartbeat::Column::Id.eq(id.0))
@@ -138,7 +138,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// A beat has come.
     ///
     /// # Errors

@@ -4,12 +4,15 @@
 //! Nothing here decides: [`Store::advance`] makes true what the engine has decided, if the incident
 //! still is what the engine saw.
 
+mod api_keys;
+mod audit;
 mod calendars;
 mod calls;
 mod contacts;
 mod feeds;
 mod heartbeats;
 mod incidents;
+mod logins;
 mod named;
 mod policies;
 mod reminders;
@@ -20,6 +23,7 @@ mod sessions;
 mod settings;
 mod silences;
 pub mod timeline;
+mod users;
 mod uses;
 mod writer;
 
@@ -31,6 +35,8 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
 use writer::Writer;
 
+pub use api_keys::{ApiKey, ApiKeyData};
+pub use audit::{ActorKind, AuditFilter, AuditLine, Author, Chain, Edit};
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
 pub use contacts::{
@@ -40,6 +46,7 @@ pub use contacts::{
 pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
+pub use logins::{NewLogin, Renewed};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
@@ -48,6 +55,7 @@ pub use sessions::{Said, Session, SessionIncident};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
+pub use users::{User, UserChange, UserData};
 pub use uses::Deletion;
 
 use crate::id;

@@ -6,7 +6,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
 };
 
-use super::{Error, Store, seeds};
+use super::{Edit, Error, Store, audit::Subject, seeds};
 use crate::{escalation::Policy, id::PolicyId};
 
 /// A policy and its name.
@@ -55,36 +55,15 @@ pub struct PolicyData {
 /// The author of what the configuration file makes.
 const FILE: &str = "the configuration file";
 
-impl Store {
-    /// Makes these policies, unless the file has made one of that name before or there is one. One that
-    /// is to be the default one is, if there is none yet.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn seed_policies(&self, seeds: Vec<PolicyData>, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                for seed in seeds {
-                    let there = policy::Entity::find().filter(policy::Column::Name.eq(&seed.name)).one(tx).await?;
-                    if seeds::first_time(tx, "policy", &seed.name).await? && there.is_none() {
-                        let default = policy::Entity::find().filter(policy::Column::IsDefault.eq(true)).one(tx).await?;
-                        let seed = PolicyData { is_default: seed.is_default && default.is_none(), ..seed };
-                        insert(tx, PolicyId::generate(), seed, FILE, now).await?;
-                    }
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
+impl Edit {
     /// Makes a policy.
     ///
     /// # Errors
     /// [`Error::Conflict`] if there is one of this name.
     pub async fn create_policy(&self, data: PolicyData, by: &str, now: DateTime<Utc>) -> Result<PolicyId, Error> {
         let (id, by) = (PolicyId::generate(), by.to_owned());
-        self.write(move |tx| Box::pin(async move { insert(tx, id, data, &by, now).await })).await?;
+        self.change(Subject::Policy(id), move |tx| Box::pin(async move { insert(tx, id, data, &by, now).await }))
+            .await?;
         Ok(id)
     }
 
@@ -101,7 +80,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let by = by.to_owned();
-        self.write(move |tx| {
+        self.change(Subject::Policy(id), move |tx| {
             Box::pin(async move {
                 let document = serde_json::to_value(&data.policy)?;
                 let updated = policy::Entity::update_many()
@@ -134,7 +113,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is not.
     pub async fn delete_policy(&self, id: PolicyId, version: i64) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Policy(id), move |tx| {
             Box::pin(async move {
                 let deleted = policy::Entity::delete_many()
                     .filter(policy::Column::Id.eq(id.0))
@@ -142,6 +121,30 @@ impl Store {
                     .exec(tx)
                     .await?;
                 if deleted.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
+            })
+        })
+        .await
+    }
+}
+
+impl Store {
+    /// Makes these policies, unless the file has made one of that name before or there is one. One that
+    /// is to be the default one is, if there is none yet.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn seed_policies(&self, seeds: Vec<PolicyData>, now: DateTime<Utc>) -> Result<(), Error> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                for seed in seeds {
+                    let there = policy::Entity::find().filter(policy::Column::Name.eq(&seed.name)).one(tx).await?;
+                    if seeds::first_time(tx, "policy", &seed.name).await? && there.is_none() {
+                        let default = policy::Entity::find().filter(policy::Column::IsDefault.eq(true)).one(tx).await?;
+                        let seed = PolicyData { is_default: seed.is_default && default.is_none(), ..seed };
+                        insert(tx, PolicyId::generate(), seed, FILE, now).await?;
+                    }
+                }
+                Ok(())
             })
         })
         .await

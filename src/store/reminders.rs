@@ -6,7 +6,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrde
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Error, Page, Store};
+use super::{Edit, Error, Page, Store, audit::Subject};
 use crate::{escalation::Target, id::ReminderId, recurrence::Recurrence, wallclock::Zone};
 
 /// A reminder as it stands.
@@ -65,7 +65,7 @@ impl ReminderData {
     }
 }
 
-impl Store {
+impl Edit {
     /// Makes a reminder.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<ReminderId, Error> {
         let (id, by) = (ReminderId::generate(), by.to_owned());
-        self.write(move |tx| {
+        self.change(Subject::Reminder(id), move |tx| {
             Box::pin(async move {
                 let row = reminder::ActiveModel {
                     id: Set(id.0),
@@ -107,7 +107,7 @@ impl Store {
         next: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Reminder(id), move |tx| {
             Box::pin(async move {
                 let updated = reminder::Entity::update_many()
                     .set(reminder::ActiveModel {
@@ -132,7 +132,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is not.
     pub async fn delete_reminder(&self, id: ReminderId, version: i64) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Reminder(id), move |tx| {
             Box::pin(async move {
                 let deleted = reminder::Entity::delete_many()
                     .filter(reminder::Column::Id.eq(id.0))
@@ -144,7 +144,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// What was due has been raised; `next` comes next. Nothing if it has been changed meanwhile.
     ///
     /// # Errors

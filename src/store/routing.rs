@@ -5,10 +5,10 @@ use entity::setting;
 use sea_orm::EntityTrait;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store, settings};
+use super::{Edit, Error, Store, audit::Subject, settings};
 use crate::triage::Rule;
 
-const ROUTING_RULES: &str = "routing_rules";
+pub(super) const ROUTING_RULES: &str = "routing_rules";
 
 /// The list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,22 +19,13 @@ pub struct RoutingRules {
     pub rules: Vec<Rule>,
 }
 
-impl Store {
-    /// The routing rules.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn routing_rules(&self) -> Result<RoutingRules, Error> {
-        let row = setting::Entity::find_by_id(ROUTING_RULES).one(&self.read).await?;
-        Ok(row.map(|row| serde_json::from_value(row.value)).transpose()?.unwrap_or_default())
-    }
-
+impl Edit {
     /// Puts `rules` in the place of those that were there at `version`.
     ///
     /// # Errors
     /// [`Error::Conflict`] if somebody else has changed them since.
     pub async fn set_routing_rules(&self, version: i64, rules: Vec<Rule>, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::RoutingRules, move |tx| {
             Box::pin(async move {
                 let row = setting::Entity::find_by_id(ROUTING_RULES).one(tx).await?;
                 let there: RoutingRules =
@@ -47,5 +38,16 @@ impl Store {
             })
         })
         .await
+    }
+}
+
+impl Store {
+    /// The routing rules.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn routing_rules(&self) -> Result<RoutingRules, Error> {
+        let row = setting::Entity::find_by_id(ROUTING_RULES).one(&self.read).await?;
+        Ok(row.map(|row| serde_json::from_value(row.value)).transpose()?.unwrap_or_default())
     }
 }

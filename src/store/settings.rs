@@ -5,9 +5,9 @@ use entity::setting;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait, sea_query::OnConflict};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store};
+use super::{Edit, Error, Store, audit::Subject};
 
-const KILL_SWITCH: &str = "kill_switch";
+pub(super) const KILL_SWITCH: &str = "kill_switch";
 const PING: &str = "ping";
 
 /// Whether calls are stopped, by whom, since when.
@@ -21,6 +21,18 @@ pub struct KillSwitch {
     pub at: Option<DateTime<Utc>>,
 }
 
+impl Edit {
+    /// Stops all calls, or lets them go again.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn set_kill_switch(&self, switch: KillSwitch, now: DateTime<Utc>) -> Result<(), Error> {
+        let value = serde_json::to_value(&switch)?;
+        self.change(Subject::KillSwitch, move |tx| Box::pin(async move { put(tx, KILL_SWITCH, value, now).await }))
+            .await
+    }
+}
+
 impl Store {
     /// Where the kill switch stands.
     ///
@@ -29,14 +41,6 @@ impl Store {
     pub async fn kill_switch(&self) -> Result<KillSwitch, Error> {
         let row = setting::Entity::find_by_id(KILL_SWITCH).one(&self.read).await?;
         Ok(row.map(|row| serde_json::from_value(row.value)).transpose()?.unwrap_or_default())
-    }
-
-    /// Stops all calls, or lets them go again.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn set_kill_switch(&self, switch: KillSwitch, now: DateTime<Utc>) -> Result<(), Error> {
-        self.set(KILL_SWITCH, serde_json::to_value(&switch)?, now).await
     }
 
     /// What was written by the last look at whether the database keeps anything.

@@ -8,7 +8,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use super::{Error, Store};
+use super::{Edit, Error, Store, audit::Subject};
 use crate::{
     id::SilenceId,
     recurrence::Recurrence,
@@ -50,7 +50,7 @@ pub struct SilenceData {
     pub recurrence: Option<Recurrence>,
 }
 
-impl Store {
+impl Edit {
     /// Makes a silence. The engine looks at what it means for open incidents at `look_at`.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<SilenceId, Error> {
         let (id, by) = (SilenceId::generate(), by.to_owned());
-        self.write(move |tx| {
+        self.change(Subject::Silence(id), move |tx| {
             Box::pin(async move {
                 let row = silence::ActiveModel {
                     id: Set(id.0),
@@ -90,7 +90,7 @@ impl Store {
         look_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Silence(id), move |tx| {
             Box::pin(async move {
                 let changed = silence::ActiveModel { version: Set(version + 1), ..columns(data, look_at, now)? };
                 let updated = silence::Entity::update_many()
@@ -104,7 +104,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// The engine has looked at what a silence means, and looks again at `next`. Nothing if it has been
     /// changed meanwhile: then it is looked at anyway.
     ///

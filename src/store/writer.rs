@@ -125,26 +125,28 @@ async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Jo
             return Connection::Broken;
         }
     };
+    // Whoever's work failed hears it after the commit as well: what it failed for may have been written
+    // by a job in front of it, and they will look.
     let mut waiting = Vec::new();
     while let Some(Job { work, done }) = jobs.next() {
         match savepoint(&transaction, work).await {
-            Ok(Ok(())) => waiting.push(done),
-            // Whoever asked may be gone; nobody else needs to know.
-            Ok(Err(error)) => drop(done.send(Err(error))),
+            Ok(result) => waiting.push((done, result)),
             Err(broken) => {
                 let error = Error::from(broken);
-                refuse(waiting.into_iter().chain([done]).chain(jobs.map(|job| job.done)), &error);
+                let all = waiting.into_iter().map(|(done, _)| done).chain([done]).chain(jobs.map(|job| job.done));
+                refuse(all, &error);
                 return Connection::Broken;
             }
         }
     }
     match transaction.commit().await {
         Ok(()) => {
-            waiting.into_iter().for_each(|done| drop(done.send(Ok(()))));
+            // Whoever asked may be gone; nobody else needs to know.
+            waiting.into_iter().for_each(|(done, result)| drop(done.send(result)));
             Connection::Sound
         }
         Err(error) => {
-            refuse(waiting.into_iter(), &Error::from(error));
+            refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
             Connection::Broken
         }
     }

@@ -2,6 +2,7 @@
 
 mod imports;
 
+use crate::harness::author;
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
@@ -39,7 +40,7 @@ fn named(name: &str, surname: &str, numbers: &[&str]) -> ContactData {
 }
 
 async fn add(store: &Store, data: ContactData) -> ContactId {
-    store.create_contact(data, evening()).await.expect("it is stored")
+    store.by(author()).create_contact(data, evening()).await.expect("it is stored")
 }
 
 async fn version(store: &Store, id: ContactId) -> i64 {
@@ -99,12 +100,12 @@ async fn what_is_edited_is_found_as_it_is_now(database: Database) {
     let store = database.store().await;
     let id = add(&store, named("Ana", "Rossi", &["+393331234567"])).await;
     let data = named("Ana", "Bianchi", &["+393331234568"]);
-    store.update_contact(id, 1, data, evening()).await.expect("it is stored");
+    store.by(author()).update_contact(id, 1, data, evening()).await.expect("it is stored");
     assert_eq!(search(&store, "ross").await, Vec::<String>::new());
     assert_eq!(search(&store, "393331234567").await, Vec::<String>::new());
     assert_eq!(search(&store, "bian").await, ["Ana"]);
     assert_eq!(search(&store, "393331234568").await, ["Ana"]);
-    assert_eq!(store.delete_contact(id, 2, evening()).await, Ok(Deletion::Deleted));
+    assert_eq!(store.by(author()).delete_contact(id, 2, evening()).await, Ok(Deletion::Deleted));
     assert_eq!(search(&store, "ana").await, Vec::<String>::new());
     assert_eq!(store.contact(id).await, Ok(None));
 }
@@ -120,7 +121,7 @@ async fn tags_groups_and_switches_narrow_a_search(database: Database) {
     add(&store, tagged("Cem", &["opsen"])).await;
     let members = vec![ben, ana];
     let data = GroupData { name: "ops".into(), members, ..GroupData::default() };
-    let group = store.create_group(data, evening()).await.expect("it is stored");
+    let group = store.by(author()).create_group(data, evening()).await.expect("it is stored");
     let filter = ContactFilter::default;
     let tag = |tag: &str| ContactFilter { tag: Some(tag.into()), ..filter() };
     assert_eq!(found(&store, tag("OPS")).await, ["Ana", "Ben"]);
@@ -183,7 +184,10 @@ async fn a_list_shows_everybody_once_while_others_come_and_go(database: Database
         add(&store, named(&format!("Zoe {round}"), "", &[])).await;
         let last = page.items.last().expect("a contact");
         if round == 1 {
-            assert_eq!(store.delete_contact(last.id, last.version, evening()).await, Ok(Deletion::Deleted));
+            assert_eq!(
+                store.by(author()).delete_contact(last.id, last.version, evening()).await,
+                Ok(Deletion::Deleted)
+            );
         }
         cursor = Some(next);
     }
@@ -208,19 +212,23 @@ async fn contacts_of_an_older_version_are_indexed_when_the_store_is_opened(datab
 async fn of_two_editors_one_wins(database: Database) {
     let (store, other) = (database.store().await, database.store().await);
     let id = add(&store, named("Ana", "", &[])).await;
+    let hands = (store.by(author()), other.by(author()));
     let (one, two) = tokio::join!(
-        store.update_contact(id, 1, named("One", "", &[]), evening()),
-        other.update_contact(id, 1, named("Two", "", &[]), evening()),
+        hands.0.update_contact(id, 1, named("One", "", &[]), evening()),
+        hands.1.update_contact(id, 1, named("Two", "", &[]), evening()),
     );
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     assert_eq!(one.and(two), Err(Error::Conflict));
-    assert_eq!(store.set_contact_pin(id, 1, Some("$argon2id$".into()), evening()).await, Err(Error::Conflict));
-    assert_eq!(store.delete_contact(id, 1, evening()).await, Err(Error::Conflict));
-    store.set_contact_pin(id, 2, Some("$argon2id$".into()), evening()).await.expect("it is stored");
+    assert_eq!(
+        store.by(author()).set_contact_pin(id, 1, Some("$argon2id$".into()), evening()).await,
+        Err(Error::Conflict)
+    );
+    assert_eq!(store.by(author()).delete_contact(id, 1, evening()).await, Err(Error::Conflict));
+    store.by(author()).set_contact_pin(id, 2, Some("$argon2id$".into()), evening()).await.expect("it is stored");
     let there = store.contact(id).await.expect("an answer").expect("a contact");
     assert_eq!((there.version, there.pin_hash.as_deref()), (3, Some("$argon2id$")));
     // Editing leaves the PIN alone.
-    store.update_contact(id, 3, named("Three", "", &[]), evening()).await.expect("it is stored");
+    store.by(author()).update_contact(id, 3, named("Three", "", &[]), evening()).await.expect("it is stored");
     assert!(store.contact(id).await.expect("an answer").expect("a contact").pin_hash.is_some());
 }
 
@@ -236,7 +244,7 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
     };
     scene.policy("night", policy, true).await;
     let ops = GroupData { name: "ops".into(), members: vec![ana], ..GroupData::default() };
-    store.create_group(ops, evening()).await.expect("it is stored");
+    store.by(author()).create_group(ops, evening()).await.expect("it is stored");
     let windows = vec![window_row(2, "Ana", evening(), 3600), window_row(3, "Ana", evening() - TimeDelta::days(9), 60)];
     assert_eq!(import_windows(store, windows).await.created, 2);
     let web = serde_json::json!({
@@ -246,7 +254,7 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
     });
     let schedule = serde_json::from_value(web).expect("a schedule");
     let data = ScheduleData { name: "web".into(), description: String::new(), schedule };
-    let web = store.create_schedule(data, evening()).await.expect("it is stored");
+    let web = store.by(author()).create_schedule(data, evening()).await.expect("it is stored");
 
     let used = [
         "group ops",
@@ -256,7 +264,7 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
         "schedule web, layer days",
     ];
     assert_eq!(store.where_used(ana, evening()).await.expect("an answer"), used);
-    let refused = store.delete_contact(ana, version(store, ana).await, evening()).await;
+    let refused = store.by(author()).delete_contact(ana, version(store, ana).await, evening()).await;
     assert_eq!(refused, Ok(Deletion::UsedIn(used.map(str::to_owned).to_vec())));
     assert!(store.contact(ana).await.expect("an answer").is_some());
     assert_eq!(search(store, "ana").await, ["Ana"], "nothing of them is gone");
@@ -267,10 +275,10 @@ async fn nobody_is_deleted_who_is_used(database: Database) {
     scene
         .policy("night", Policy { steps: vec![step(&[Target::Contact(ben)], 1, 60, 60)], ..Policy::default() }, true)
         .await;
-    assert_eq!(store.delete_schedule(web, 1).await, Ok(Deletion::Deleted));
+    assert_eq!(store.by(author()).delete_schedule(web, 1).await, Ok(Deletion::Deleted));
     let group = group(store, "ops").await;
-    assert_eq!(store.delete_group(group.id, group.version).await, Ok(Deletion::Deleted));
-    assert_eq!(store.delete_contact(ana, version(store, ana).await, later).await, Ok(Deletion::Deleted));
+    assert_eq!(store.by(author()).delete_group(group.id, group.version).await, Ok(Deletion::Deleted));
+    assert_eq!(store.by(author()).delete_contact(ana, version(store, ana).await, later).await, Ok(Deletion::Deleted));
     assert_eq!(store.oncall_windows(None).await, Ok(Vec::new()));
 }
 
@@ -281,15 +289,15 @@ async fn group(store: &Store, name: &str) -> Group {
 async fn a_group_is_not_deleted_while_a_policy_names_it(database: Database) {
     let scene = Scene::on(&database).await;
     let data = GroupData { name: "ops".into(), ..GroupData::default() };
-    let id = scene.store.create_group(data, evening()).await.expect("it is stored");
+    let id = scene.store.by(author()).create_group(data, evening()).await.expect("it is stored");
     scene
         .policy("night", Policy { steps: vec![step(&[Target::Group(id)], 1, 60, 60)], ..Policy::default() }, true)
         .await;
     let places = vec!["policy night, step 1".to_owned()];
-    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::UsedIn(places)));
+    assert_eq!(scene.store.by(author()).delete_group(id, 1).await, Ok(Deletion::UsedIn(places)));
     scene.policy("night", Policy::default(), true).await;
-    assert_eq!(scene.store.delete_group(id, 2).await, Err(Error::Conflict));
-    assert_eq!(scene.store.delete_group(id, 1).await, Ok(Deletion::Deleted));
+    assert_eq!(scene.store.by(author()).delete_group(id, 2).await, Err(Error::Conflict));
+    assert_eq!(scene.store.by(author()).delete_group(id, 1).await, Ok(Deletion::Deleted));
     assert_eq!(scene.store.group(id).await, Ok(None));
 }
 
@@ -305,16 +313,16 @@ async fn a_group_keeps_its_order_and_its_name_to_itself(database: Database) {
         members: members.to_vec(),
     };
     let order = [people[2], people[0], people[1]];
-    let id = store.create_group(group("ops", &order), evening()).await.expect("it is stored");
+    let id = store.by(author()).create_group(group("ops", &order), evening()).await.expect("it is stored");
     assert_eq!(store.group_members(id).await.expect("an answer"), order);
-    assert_eq!(store.create_group(group("ops", &[]), evening()).await, Err(Error::Conflict));
-    let other = store.create_group(group("web", &[]), evening()).await.expect("it is stored");
-    assert_eq!(store.update_group(other, 1, group("ops", &[]), evening()).await, Err(Error::Conflict));
+    assert_eq!(store.by(author()).create_group(group("ops", &[]), evening()).await, Err(Error::Conflict));
+    let other = store.by(author()).create_group(group("web", &[]), evening()).await.expect("it is stored");
+    assert_eq!(store.by(author()).update_group(other, 1, group("ops", &[]), evening()).await, Err(Error::Conflict));
     let nobody = ContactId::generate();
-    assert_eq!(store.update_group(id, 1, group("ops", &[nobody]), evening()).await, Err(Error::Conflict));
+    assert_eq!(store.by(author()).update_group(id, 1, group("ops", &[nobody]), evening()).await, Err(Error::Conflict));
     assert_eq!(store.group_members(id).await.expect("an answer"), order, "a refusal changes nothing");
-    store.update_group(id, 1, group("ops", &people[..1]), evening()).await.expect("it is stored");
-    assert_eq!(store.update_group(id, 1, group("late", &[]), evening()).await, Err(Error::Conflict));
+    store.by(author()).update_group(id, 1, group("ops", &people[..1]), evening()).await.expect("it is stored");
+    assert_eq!(store.by(author()).update_group(id, 1, group("late", &[]), evening()).await, Err(Error::Conflict));
     let groups = store.groups().await.expect("an answer");
     let names: Vec<_> = groups.iter().map(|group| (&*group.data.name, group.version)).collect();
     assert_eq!(names, [("ops", 2), ("web", 1)]);

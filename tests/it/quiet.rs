@@ -1,5 +1,6 @@
 //! Which policy pages, what stays quiet, and which heart has stopped.
 
+use crate::harness::author;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ringdown::{
     calendar::{Calendar, Holiday},
@@ -57,7 +58,7 @@ async fn silence(scene: &Scene, matcher: &str, from: i64, until: i64) -> Silence
 
 async fn make(scene: &Scene, data: SilenceData) -> SilenceId {
     let look_at = first_look(&data, scene.now());
-    let made = scene.store.create_silence(data, "a test", look_at, scene.now()).await;
+    let made = scene.store.by(author()).create_silence(data, "a test", look_at, scene.now()).await;
     made.expect("it is stored")
 }
 
@@ -78,9 +79,9 @@ async fn the_first_rule_that_matches_chooses_the_policy(database: Database) {
     };
     let rules =
         vec![rule("off", &[], false), rule("databases", &["instance=~\"db-.*\"", "severity=\"warning\""], true)];
-    scene.store.set_routing_rules(0, rules.clone(), scene.now()).await.expect("it is stored");
+    scene.store.by(author()).set_routing_rules(0, rules.clone(), scene.now()).await.expect("it is stored");
     // Whoever has not seen the present list does not overwrite it.
-    assert!(scene.store.set_routing_rules(0, Vec::new(), scene.now()).await.is_err());
+    assert!(scene.store.by(author()).set_routing_rules(0, Vec::new(), scene.now()).await.is_err());
 
     let mut db = alert("one");
     db.content.members[0].labels.insert("instance".into(), "db-1".into());
@@ -156,7 +157,7 @@ async fn a_silence_that_is_made_while_a_phone_rings_stops_it(database: Database)
     let there = scene.store.silence(silence).await.expect("an answer").expect("a silence");
     let over = SilenceData { until: scene.now(), ..there.data };
     let now = scene.now();
-    scene.store.update_silence(silence, there.version, over, Some(now), now).await.expect("it is stored");
+    scene.store.by(author()).update_silence(silence, there.version, over, Some(now), now).await.expect("it is stored");
     scene.tick().await;
     let decided = scene.decided(id).await;
     assert_eq!(
@@ -229,7 +230,7 @@ async fn a_heart_that_stops_pages_and_one_that_comes_back_resolves(database: Dat
         severity: "critical".into(),
         summary: "backups have stopped".into(),
     };
-    scene.store.create_heartbeat("backup".into(), data, scene.now()).await.expect("it is stored");
+    scene.store.by(author()).create_heartbeat("backup".into(), data, scene.now()).await.expect("it is stored");
     let heartbeat = async || scene.store.heartbeat("backup").await.expect("an answer").expect("a heartbeat");
     for _ in 0..3 {
         scene.seconds_pass(80);
@@ -272,7 +273,8 @@ async fn a_step_outside_its_calendar_is_passed_over_and_all_of_them_wait(databas
     let day = NaiveDate::from_ymd_opt(2027, 1, 15).expect("a date");
     let holiday = Holiday { name: "a holiday".into(), from: day, until: day };
     let calendar = Calendar { zone: Zone::UTC, hours: Vec::new(), holidays: vec![holiday] };
-    let id = scene.store.create_calendar("work".into(), calendar, scene.now()).await.expect("it is stored");
+    let id =
+        scene.store.by(author()).create_calendar("work".into(), calendar, scene.now()).await.expect("it is stored");
     let at_work = Step { only_during: Some(id), ..step(&[ann], 1, 60, 60) };
     scene
         .policy("both", Policy { steps: vec![at_work.clone(), step(&[ben], 1, 60, 60)], ..Policy::default() }, true)

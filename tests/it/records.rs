@@ -1,5 +1,6 @@
 //! What the store keeps, on both databases: it comes back whole, as it went in, and in order.
 
+use crate::harness::author;
 use ringdown::{
     engine::{Alert, PolicyChoice},
     escalation::{Held, Phase, Position, Stage, State, Target},
@@ -54,7 +55,7 @@ async fn the_kill_switch_is_remembered(database: Database) {
     assert!(!KillSwitch::default().stopped);
     for stopped in [true, false, true] {
         let switch = KillSwitch { stopped, by: Some("Ann 🛑".into()), at: Some(evening()) };
-        store.set_kill_switch(switch.clone(), evening()).await.expect("it is stored");
+        store.by(author()).set_kill_switch(switch.clone(), evening()).await.expect("it is stored");
         assert_eq!(store.kill_switch().await, Ok(switch.clone()));
         assert_eq!(database.store().await.kill_switch().await, Ok(switch), "after a restart, too");
     }

@@ -1,5 +1,6 @@
 //! A store, an engine and a clock that stands still: everything but the telephone.
 
+use crate::harness::author;
 use chrono::{DateTime, TimeDelta, Utc};
 use ringdown::{
     bus::Bus,
@@ -166,10 +167,14 @@ impl Scene {
         let numbers = numbers.iter().map(|text| number(text).into()).collect();
         let data = ContactData { name: name.into(), enabled, numbers, ..ContactData::default() };
         match self.store.contacts_named(name).await.expect("an answer").first() {
-            None => self.store.create_contact(data, self.now()).await.expect("it is stored"),
+            None => self.store.by(author()).create_contact(data, self.now()).await.expect("it is stored"),
             Some(id) => {
                 let there = self.store.contact(*id).await.expect("an answer").expect("a contact");
-                self.store.update_contact(*id, there.version, data, self.now()).await.expect("it is stored");
+                self.store
+                    .by(author())
+                    .update_contact(*id, there.version, data, self.now())
+                    .await
+                    .expect("it is stored");
                 *id
             }
         }
@@ -178,8 +183,10 @@ impl Scene {
     pub async fn policy(&self, name: &str, policy: Policy, is_default: bool) {
         let data = PolicyData { name: name.into(), policy, is_default };
         let made = match self.store.policy(name).await.expect("an answer") {
-            None => self.store.create_policy(data, "a test", self.now()).await.map(drop),
-            Some(there) => self.store.update_policy(there.id, there.version, data, "a test", self.now()).await,
+            None => self.store.by(author()).create_policy(data, "a test", self.now()).await.map(drop),
+            Some(there) => {
+                self.store.by(author()).update_policy(there.id, there.version, data, "a test", self.now()).await
+            }
         };
         made.expect("it is stored");
     }

@@ -1,5 +1,6 @@
 //! What is to be called about later: once, at its time, and never twice.
 
+use crate::harness::author;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use ringdown::{
     engine::{Applied, DirectCall, Engine, Times},
@@ -136,7 +137,7 @@ fn reminder(scene_zone: &str, start: &str, rule: &str, to: Target) -> ReminderDa
 
 async fn make(scene: &Scene, data: ReminderData) -> ringdown::id::ReminderId {
     let next = data.next_after(scene.now());
-    scene.store.create_reminder(data, next, "a test", scene.now()).await.expect("it is stored")
+    scene.store.by(author()).create_reminder(data, next, "a test", scene.now()).await.expect("it is stored")
 }
 
 async fn raised(scene: &Scene) -> Vec<(IncidentId, DateTime<Utc>, &'static str)> {

@@ -4,6 +4,7 @@
 mod files;
 mod http;
 
+use crate::harness::author;
 use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -78,7 +79,8 @@ async fn people(scene: &Scene) -> People {
 async fn night(scene: &Scene) -> (People, ScheduleId) {
     let people = people(scene).await;
     let schedule = shifts_of_twelve_hours(&[people.ann, people.ben]);
-    let id = scene.store.create_schedule(named("Night", schedule), scene.now()).await.expect("it is stored");
+    let id =
+        scene.store.by(author()).create_schedule(named("Night", schedule), scene.now()).await.expect("it is stored");
     (people, id)
 }
 
@@ -118,7 +120,7 @@ async fn a_handoff_is_noted_once(database: Database) {
     let ann = scene.store.contacts_named("ann").await.expect("an answer");
     let there = scene.store.schedule(id).await.expect("an answer").expect("a schedule");
     let alone = named("Night", shifts_of_twelve_hours(&ann));
-    scene.store.update_schedule(id, there.version, alone, scene.now()).await.expect("it is stored");
+    scene.store.by(author()).update_schedule(id, there.version, alone, scene.now()).await.expect("it is stored");
     assert_eq!(scene.tick().await, Some(scene.now() + TimeDelta::days(1)));
     assert_eq!(noted(&scene, id).await.len(), 2);
 }
@@ -142,18 +144,18 @@ async fn an_override_counts_at_once_and_is_noted_until_it_is_taken_away(database
     scene.tick().await;
     scene.seconds_pass(600);
     let eva = change(OverrideKind::Replace, &[people.eva], scene.now(), 1);
-    assert!(scene.store.add_override(id, eva.clone(), "a test").await.expect("it is stored"));
+    assert!(scene.store.by(author()).add_override(id, eva.clone(), "a test").await.expect("it is stored"));
     let duty = scene.store.duty(id, scene.now(), scene.now()).await.expect("an answer").expect("a schedule");
     assert_eq!(oncall::on_call(&duty, scene.now()), [people.eva], "before anybody has looked");
     assert_eq!(scene.tick().await, Some(eva.until));
     let ann_too = change(OverrideKind::Add, &[people.ann], scene.now() + TimeDelta::minutes(10), 1);
-    assert!(scene.store.add_override(id, ann_too.clone(), "a test").await.expect("it is stored"));
+    assert!(scene.store.by(author()).add_override(id, ann_too.clone(), "a test").await.expect("it is stored"));
     assert_eq!(scene.tick().await, Some(ann_too.from));
     scene.seconds_pass(600);
     scene.tick().await;
     scene.seconds_pass(600);
-    assert!(scene.store.delete_override(id, eva.id, scene.now()).await.expect("it is gone"));
-    assert!(!scene.store.delete_override(id, eva.id, scene.now()).await.expect("it was gone"));
+    assert!(scene.store.by(author()).delete_override(id, eva.id, scene.now()).await.expect("it is gone"));
+    assert!(!scene.store.by(author()).delete_override(id, eva.id, scene.now()).await.expect("it was gone"));
     scene.tick().await;
     scene.seconds_pass(7200);
     scene.tick().await;
@@ -168,7 +170,10 @@ async fn an_override_counts_at_once_and_is_noted_until_it_is_taken_away(database
         ]
     );
     let of_another = ScheduleId::generate();
-    assert!(!scene.store.add_override(of_another, eva, "a test").await.expect("an answer"), "no such schedule");
+    assert!(
+        !scene.store.by(author()).add_override(of_another, eva, "a test").await.expect("an answer"),
+        "no such schedule"
+    );
 }
 
 async fn a_window_goes_before_the_layers(database: Database) {
@@ -184,12 +189,12 @@ async fn a_window_goes_before_the_layers(database: Database) {
     };
     let (second, first) = (window(people.eva, 2), window(people.ann, 1));
     for one in [&second, &first] {
-        assert!(scene.store.add_window(id, one.clone(), scene.now()).await.expect("it is stored"));
+        assert!(scene.store.by(author()).add_window(id, one.clone(), scene.now()).await.expect("it is stored"));
         scene.tick().await;
     }
     let span = (evening(), None);
     assert_eq!(scene.store.windows(id, span, 10).await.expect("a list"), [second, first.clone()]);
-    assert!(scene.store.delete_window(id, first.id, scene.now()).await.expect("it is gone"));
+    assert!(scene.store.by(author()).delete_window(id, first.id, scene.now()).await.expect("it is gone"));
     scene.tick().await;
     scene.seconds_pass(3600);
     scene.tick().await;
@@ -223,7 +228,7 @@ async fn what_was_changed_meanwhile_is_looked_at_again(database: Database) {
     let read = scene.store.due_schedules(now, now + TimeDelta::days(1), 10).await.expect("a list");
     // At the very instant at which it was made: the time cannot tell what was read before.
     let eva = change(OverrideKind::Replace, &[people.eva], now, 1);
-    assert!(scene.store.add_override(id, eva, "a test").await.expect("it is stored"));
+    assert!(scene.store.by(author()).add_override(id, eva, "a test").await.expect("it is stored"));
     let later = now + TimeDelta::hours(12);
     let noted_it = scene.store.schedule_looked_at(&read[0], &[people.ben], later, None, now).await;
     assert!(!noted_it.expect("an answer"), "what it decided on is not so any more");
@@ -237,7 +242,7 @@ async fn many_schedules_hand_over_at_once(database: Database) {
     let mut ids = Vec::new();
     for n in 0..300 {
         let schedule = named(&format!("{n:03}"), shifts_of_twelve_hours(&[people.ann, people.ben]));
-        ids.push(scene.store.create_schedule(schedule, scene.now()).await.expect("it is stored"));
+        ids.push(scene.store.by(author()).create_schedule(schedule, scene.now()).await.expect("it is stored"));
     }
     for lines in 1..=2 {
         // What is left over is due at once.
@@ -254,12 +259,12 @@ async fn what_is_read_is_what_was_written(database: Database) {
     let (people, id) = night(&scene).await;
     let schedule = shifts_of_twelve_hours(&[people.ann, people.ben]);
     let other = shifts_of_twelve_hours(&[people.eva]);
-    let other = scene.store.create_schedule(named("Day", other), scene.now()).await.expect("it is stored");
+    let other = scene.store.by(author()).create_schedule(named("Day", other), scene.now()).await.expect("it is stored");
     let inside = change(OverrideKind::Add, &[people.eva, people.ann], evening() + TimeDelta::hours(3), 2);
     let over = change(OverrideKind::Remove, &[people.ben], evening() - TimeDelta::hours(9), 8);
     let far = change(OverrideKind::Replace, &[], evening() + TimeDelta::days(90), 8);
     for one in [&inside, &over, &far] {
-        assert!(scene.store.add_override(id, one.clone(), "a test").await.expect("it is stored"));
+        assert!(scene.store.by(author()).add_override(id, one.clone(), "a test").await.expect("it is stored"));
     }
     let (from, until) = (evening(), evening() + TimeDelta::days(30));
     let expected = Duty { schedule, overrides: vec![inside.clone()], windows: Vec::new() };
@@ -280,16 +285,19 @@ async fn only_one_editor_wins(database: Database) {
     let (people, id) = night(&scene).await;
     let data = |name: &str| named(name, shifts_of_twelve_hours(&[people.eva]));
     let now = scene.now();
-    scene.store.create_schedule(data("Day"), now).await.expect("it is stored");
-    assert_eq!(scene.store.create_schedule(data("Day"), now).await, Err(Error::Conflict), "a name is one's own");
-    assert_eq!(scene.store.update_schedule(id, 1, data("Day"), now).await, Err(Error::Conflict));
-    let (one, two) = tokio::join!(
-        scene.store.update_schedule(id, 1, data("One"), now),
-        scene.store.update_schedule(id, 1, data("Two"), now),
+    scene.store.by(author()).create_schedule(data("Day"), now).await.expect("it is stored");
+    assert_eq!(
+        scene.store.by(author()).create_schedule(data("Day"), now).await,
+        Err(Error::Conflict),
+        "a name is one's own"
     );
+    assert_eq!(scene.store.by(author()).update_schedule(id, 1, data("Day"), now).await, Err(Error::Conflict));
+    let hand = scene.store.by(author());
+    let (one, two) =
+        tokio::join!(hand.update_schedule(id, 1, data("One"), now), hand.update_schedule(id, 1, data("Two"), now),);
     assert_eq!([&one, &two].into_iter().filter(|done| done.is_ok()).count(), 1, "{one:?} {two:?}");
-    assert_eq!(scene.store.delete_schedule(id, 1).await, Err(Error::Conflict));
-    assert_eq!(scene.store.delete_schedule(id, 2).await, Ok(Deletion::Deleted));
+    assert_eq!(scene.store.by(author()).delete_schedule(id, 1).await, Err(Error::Conflict));
+    assert_eq!(scene.store.by(author()).delete_schedule(id, 2).await, Ok(Deletion::Deleted));
     assert_eq!(scene.store.schedule(id).await.expect("an answer"), None);
     assert_eq!(scene.store.duty(id, now, now).await.expect("an answer"), None);
 }
@@ -297,7 +305,7 @@ async fn only_one_editor_wins(database: Database) {
 async fn what_a_policy_uses_is_not_deleted(database: Database) {
     let scene = Scene::on(&database).await;
     let (_, id) = night(&scene).await;
-    let calendar = scene.store.create_calendar("Office".into(), Calendar::default(), scene.now()).await;
+    let calendar = scene.store.by(author()).create_calendar("Office".into(), Calendar::default(), scene.now()).await;
     let calendar = calendar.expect("it is stored");
     let mut last = step(&[Target::Schedule(id)], 1, 60, 300);
     last.not_during = Some(calendar);
@@ -312,15 +320,15 @@ async fn what_a_policy_uses_is_not_deleted(database: Database) {
     assert_eq!(scene.store.calendar_used_in(calendar).await, Ok(places.clone()));
     assert_eq!(scene.store.schedule_used_in(ScheduleId::generate()).await, Ok(Vec::new()));
     assert_eq!(scene.store.calendar_used_in(CalendarId::generate()).await, Ok(Vec::new()));
-    assert_eq!(scene.store.delete_schedule(id, 1).await, Ok(Deletion::UsedIn(places.clone())));
-    assert_eq!(scene.store.delete_calendar(calendar, 1).await, Ok(Deletion::UsedIn(places)));
+    assert_eq!(scene.store.by(author()).delete_schedule(id, 1).await, Ok(Deletion::UsedIn(places.clone())));
+    assert_eq!(scene.store.by(author()).delete_calendar(calendar, 1).await, Ok(Deletion::UsedIn(places)));
     assert!(scene.store.schedule(id).await.expect("an answer").is_some());
     assert!(scene.store.calendar(calendar).await.expect("an answer").is_some());
     for name in ["usual", "also"] {
         scene.policy(name, Policy::default(), false).await;
     }
-    assert_eq!(scene.store.delete_schedule(id, 1).await, Ok(Deletion::Deleted));
-    assert_eq!(scene.store.delete_calendar(calendar, 1).await, Ok(Deletion::Deleted));
+    assert_eq!(scene.store.by(author()).delete_schedule(id, 1).await, Ok(Deletion::Deleted));
+    assert_eq!(scene.store.by(author()).delete_calendar(calendar, 1).await, Ok(Deletion::Deleted));
 }
 
 async fn importing_the_same_again_changes_nothing(database: Database) {
@@ -337,7 +345,7 @@ async fn importing_the_same_again_changes_nothing(database: Database) {
         |day| ImportedDuty { occurrence: Some(evening() + TimeDelta::days(day)), ..duty("c#1", day, people.eva) };
     let import = async |what: Vec<ImportedDuty>, uids: &[&str], run| {
         let uids: HashSet<String> = uids.iter().map(|uid| (*uid).to_owned()).collect();
-        let report = scene.store.import_overrides(id, what, uids, "a test", scene.now(), run).await;
+        let report = scene.store.by(author()).import_overrides(id, what, uids, "a test", scene.now(), run).await;
         let ImportCounts { created, updated, unchanged, deleted } = report.expect("an answer").expect("a schedule");
         (created, updated, unchanged, deleted)
     };
@@ -364,8 +372,9 @@ async fn importing_the_same_again_changes_nothing(database: Database) {
     scene.seconds_pass(3 * 86_400);
     assert_eq!(import(Vec::new(), uids, Run::Real).await, (0, 0, 0, 1));
     assert_eq!(overrides().await, left[..2]);
+    let hand = scene.store.by(author());
     let nowhere =
-        scene.store.import_overrides(ScheduleId::generate(), all(), HashSet::new(), "a test", scene.now(), Run::Real);
+        hand.import_overrides(ScheduleId::generate(), all(), HashSet::new(), "a test", scene.now(), Run::Real);
     assert_eq!(nowhere.await.expect("an answer"), None);
 }
 
@@ -375,16 +384,16 @@ async fn a_feed_has_one_secret_at_a_time(database: Database) {
     let (store, now) = (&scene.store, scene.now());
     let (schedule, contact) = (FeedOf::Schedule(id), FeedOf::Contact(people.ann));
     let opens = async |digest: &str| store.feed(digest).await.expect("an answer");
-    store.renew_feed(schedule, "one".into(), now).await.expect("it is stored");
-    store.renew_feed(contact, "two".into(), now).await.expect("it is stored");
+    store.by(author()).renew_feed(schedule, "one".into(), now).await.expect("it is stored");
+    store.by(author()).renew_feed(contact, "two".into(), now).await.expect("it is stored");
     assert_eq!((opens("one").await, opens("two").await, opens("x").await), (Some(schedule), Some(contact), None));
-    store.renew_feed(schedule, "three".into(), now).await.expect("it is stored");
+    store.by(author()).renew_feed(schedule, "three".into(), now).await.expect("it is stored");
     assert_eq!((opens("one").await, opens("three").await), (None, Some(schedule)));
-    assert!(store.revoke_feed(schedule).await.expect("an answer"));
-    assert!(!store.revoke_feed(schedule).await.expect("an answer"));
+    assert!(store.by(author()).revoke_feed(schedule).await.expect("an answer"));
+    assert!(!store.by(author()).revoke_feed(schedule).await.expect("an answer"));
     assert_eq!((opens("three").await, opens("two").await), (None, Some(contact)));
-    store.renew_feed(schedule, "four".into(), now).await.expect("it is stored");
-    assert_eq!(store.delete_schedule(id, 1).await, Ok(Deletion::Deleted));
+    store.by(author()).renew_feed(schedule, "four".into(), now).await.expect("it is stored");
+    assert_eq!(store.by(author()).delete_schedule(id, 1).await, Ok(Deletion::Deleted));
     assert_eq!(opens("four").await, None, "it goes with its schedule");
 }
 
@@ -407,7 +416,7 @@ async fn a_policy_calls_whoever_is_on_duty_at_each_attempt(database: Database) {
     assert_eq!(called().await, [people.ann], "the one who has come on duty");
     // And whoever takes over by an override is called by the third.
     let eva = change(OverrideKind::Replace, &[people.eva], scene.now(), 1);
-    assert!(scene.store.add_override(id, eva, "a test").await.expect("it is stored"));
+    assert!(scene.store.by(author()).add_override(id, eva, "a test").await.expect("it is stored"));
     scene.nobody_answers().await;
     assert!(scene.next_deadline().await);
     assert_eq!(called().await, [people.eva]);
@@ -421,7 +430,8 @@ async fn a_step_outside_its_calendar_is_passed_over(database: Database) {
     let today = evening().date_naive();
     let holiday = Holiday { name: "a holiday".into(), from: today, until: today };
     let closed = Calendar { zone: Zone::UTC, hours: Vec::new(), holidays: vec![holiday] };
-    let closed = scene.store.create_calendar("Office".into(), closed, scene.now()).await.expect("it is stored");
+    let closed =
+        scene.store.by(author()).create_calendar("Office".into(), closed, scene.now()).await.expect("it is stored");
     let mut first = step(&[Target::Contact(people.eva)], 1, 60, 300);
     first.only_during = Some(closed);
     let second = step(&[Target::Schedule(id)], 1, 60, 300);

@@ -1,5 +1,6 @@
 //! What was foretold is what happens: the same function decides both, and here it is seen to.
 
+use crate::harness::author;
 use chrono::TimeDelta;
 use ringdown::{
     calendar::{Calendar, Holiday},
@@ -33,7 +34,8 @@ async fn intricate(scene: &Scene) -> Policy {
     let day = evening().date_naive();
     let holiday = Holiday { name: "a holiday".into(), from: day, until: day };
     let calendar = Calendar { zone: Zone::UTC, hours: Vec::new(), holidays: vec![holiday] };
-    let work = scene.store.create_calendar("work".into(), calendar, scene.now()).await.expect("it is stored");
+    let work =
+        scene.store.by(author()).create_calendar("work".into(), calendar, scene.now()).await.expect("it is stored");
     Policy {
         repeat: 1,
         on_exhausted: Some(OnExhausted::LastResort(step(&[Target::Number(number(EVA))], 1, 30, 40))),

@@ -12,24 +12,16 @@ use crate::{
     escalation::{OnExhausted, Policy, Target},
     id::ContactId,
     oncall::Schedule,
-    store::{Deletion, Error, Store},
+    store::{Deletion, Edit, Error, Store, audit::Subject},
 };
 
-impl Store {
-    /// Where a contact is used, in words: groups, policies, and what is on or to come of schedules.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn where_used(&self, id: ContactId, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
-        where_used(&self.read, id, now).await
-    }
-
+impl Edit {
     /// Deletes a contact, if they still are at `version` and nothing refers to them.
     ///
     /// # Errors
     /// [`Error::Conflict`] if they are at another version, or there no more.
     pub async fn delete_contact(&self, id: ContactId, version: i64, now: DateTime<Utc>) -> Result<Deletion, Error> {
-        self.write(move |tx| {
+        self.change(Subject::Contact(id), move |tx| {
             Box::pin(async move {
                 let there = contact::Entity::find_by_id(id.0)
                     .filter(contact::Column::Version.eq(version))
@@ -58,6 +50,16 @@ impl Store {
             })
         })
         .await
+    }
+}
+
+impl Store {
+    /// Where a contact is used, in words: groups, policies, and what is on or to come of schedules.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn where_used(&self, id: ContactId, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
+        where_used(&self.read, id, now).await
     }
 }
 

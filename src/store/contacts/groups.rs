@@ -14,7 +14,7 @@ use super::{ROWS, deletion, insert_all};
 use crate::{
     escalation::Target,
     id::{ContactId, GroupId},
-    store::{Deletion, Error, Store},
+    store::{Deletion, Edit, Error, Store, audit::Subject},
 };
 
 /// Contacts who are called together.
@@ -41,14 +41,14 @@ pub struct GroupData {
     pub members: Vec<ContactId>,
 }
 
-impl Store {
+impl Edit {
     /// Makes a group.
     ///
     /// # Errors
     /// [`Error::Conflict`] if there is one of this name, or no such contact.
     pub async fn create_group(&self, data: GroupData, now: DateTime<Utc>) -> Result<GroupId, Error> {
         let id = GroupId::generate();
-        self.write(move |tx| {
+        self.change(Subject::Group(id), move |tx| {
             Box::pin(async move {
                 let row = contact_group::ActiveModel {
                     id: Set(id.0),
@@ -76,7 +76,7 @@ impl Store {
         data: GroupData,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Group(id), move |tx| {
             Box::pin(async move {
                 let updated = contact_group::Entity::update_many()
                     .set(contact_group::ActiveModel {
@@ -105,7 +105,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is at another version.
     pub async fn delete_group(&self, id: GroupId, version: i64) -> Result<Deletion, Error> {
-        self.write(move |tx| {
+        self.change(Subject::Group(id), move |tx| {
             Box::pin(async move {
                 let places = deletion::policies_that_name(tx, &Target::Group(id)).await?;
                 if !places.is_empty() {
@@ -125,7 +125,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// A group by its identifier.
     ///
     /// # Errors

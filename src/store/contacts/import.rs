@@ -22,7 +22,10 @@ use crate::{
     exchange::{LocalOrInstant, contacts::Availability, csv::BadRow},
     id::ContactId,
     phone::PhoneNumber,
-    store::{Error, Store},
+    store::{
+        Author, Edit, Error,
+        audit::{self, Subject},
+    },
     wallclock::Zone,
 };
 
@@ -165,13 +168,16 @@ pub(super) trait Importer: Sized + Send + 'static {
         rows: Vec<Result<Self::Row, BadRow>>,
     ) -> impl Future<Output = Result<Self::Plan, Error>> + Send;
 
+    /// What its lines in the audit log are about.
+    const SUBJECT: Subject;
+
     /// Makes it true.
     fn write(&mut self, tx: &DatabaseTransaction, plan: Self::Plan) -> impl Future<Output = Result<(), Error>> + Send;
 
-    fn report(self) -> ImportReport;
+    fn report(&self) -> &ImportReport;
 }
 
-impl Store {
+impl Edit {
     /// Takes contacts in: those that are known by their identifier, else by one of their numbers and their
     /// names, are changed, the others are made.
     ///
@@ -210,17 +216,20 @@ impl Store {
                 importer.plan(&self.read, batch).await?;
                 importer
             } else {
+                let author = self.author();
                 self.write(move |tx| {
                     Box::pin(async move {
+                        let before = (importer.report().created, importer.report().updated);
                         let plan = importer.plan(tx, batch).await?;
                         importer.write(tx, plan).await?;
+                        note(tx, &author, I::SUBJECT, importer.report(), before).await?;
                         Ok(importer)
                     })
                 })
                 .await?
             };
         }
-        let report = importer.report();
+        let report = importer.report().clone();
         let kept = !options.dry_run && report.created + report.updated > 0;
         Ok(ImportReport { kept, ..report })
     }
@@ -232,6 +241,7 @@ impl Store {
     ) -> Result<ImportReport, Error> {
         // What is undone gives nothing back, so the report of it goes round the outside.
         let undone = Arc::new(Mutex::new(None));
+        let author = self.author();
         let slot = Arc::clone(&undone);
         let done = self.write(move |tx| {
             Box::pin(async move {
@@ -239,11 +249,12 @@ impl Store {
                     let plan = importer.plan(tx, batch).await?;
                     importer.write(tx, plan).await?;
                 }
-                let report = importer.report();
+                let report = importer.report().clone();
                 if report.bad > 0 {
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
                     return Err(Error::Conflict);
                 }
+                note(tx, &author, I::SUBJECT, &report, (0, 0)).await?;
                 let kept = report.created + report.updated > 0;
                 Ok(ImportReport { kept, ..report })
             })
@@ -252,6 +263,22 @@ impl Store {
         let undone = undone.lock().unwrap_or_else(PoisonError::into_inner).take();
         undone.map_or(done, Ok)
     }
+}
+
+/// Writes down how many were made and changed since `before`.
+async fn note(
+    tx: &DatabaseTransaction,
+    author: &Author,
+    subject: Subject,
+    report: &ImportReport,
+    before: (u64, u64),
+) -> Result<(), Error> {
+    let (created, updated) = (report.created - before.0, report.updated - before.1);
+    if created + updated == 0 {
+        return Ok(());
+    }
+    let counts = serde_json::json!({ "created": created, "updated": updated });
+    audit::append(tx, author, subject, None, Some(counts)).await
 }
 
 /// The next batch; none is the end.

@@ -24,7 +24,7 @@ pub use import::{ImportOptions, ImportReport, ImportRow, Imported};
 pub use search::{ContactCursor, ContactFilter, ContactPage, NotACursor};
 pub use windows::{ONCALL, OncallWindow, WindowImport};
 
-use super::{Error, Store, seeds};
+use super::{Edit, Error, Store, audit::Subject, seeds};
 use crate::{id::ContactId, phone::PhoneNumber};
 
 /// Rows in one statement: a database takes so and so many values at once.
@@ -157,6 +157,63 @@ impl Contact {
     }
 }
 
+impl Edit {
+    /// Adds a contact.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn create_contact(&self, data: ContactData, now: DateTime<Utc>) -> Result<ContactId, Error> {
+        let id = ContactId::generate();
+        self.change(Subject::Contact(id), move |tx| Box::pin(async move { insert(tx, id, data, now).await })).await?;
+        Ok(id)
+    }
+
+    /// Changes a contact, if it still is at `version`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it is not, or is there no more.
+    pub async fn update_contact(
+        &self,
+        id: ContactId,
+        version: i64,
+        data: ContactData,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.change(Subject::Contact(id), move |tx| Box::pin(async move { update(tx, id, version, data, now).await }))
+            .await
+    }
+
+    /// Sets what is kept of a contact's PIN, or takes it away, if the contact still is at `version`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it is not, or is there no more.
+    pub async fn set_contact_pin(
+        &self,
+        id: ContactId,
+        version: i64,
+        hash: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.change(Subject::Contact(id), move |tx| {
+            Box::pin(async move {
+                let updated = contact::Entity::update_many()
+                    .set(contact::ActiveModel {
+                        pin_hash: Set(hash),
+                        version: Set(version + 1),
+                        updated_at: Set(now),
+                        ..Default::default()
+                    })
+                    .filter(contact::Column::Id.eq(id.0))
+                    .filter(contact::Column::Version.eq(version))
+                    .exec(tx)
+                    .await?;
+                if updated.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
+            })
+        })
+        .await
+    }
+}
+
 impl Store {
     /// Makes these contacts, unless the file has made one of that name before or there is one.
     ///
@@ -172,60 +229,6 @@ impl Store {
                     }
                 }
                 Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Adds a contact.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn create_contact(&self, data: ContactData, now: DateTime<Utc>) -> Result<ContactId, Error> {
-        let id = ContactId::generate();
-        self.write(move |tx| Box::pin(async move { insert(tx, id, data, now).await })).await?;
-        Ok(id)
-    }
-
-    /// Changes a contact, if it still is at `version`.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it is not, or is there no more.
-    pub async fn update_contact(
-        &self,
-        id: ContactId,
-        version: i64,
-        data: ContactData,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        self.write(move |tx| Box::pin(async move { update(tx, id, version, data, now).await })).await
-    }
-
-    /// Sets what is kept of a contact's PIN, or takes it away, if the contact still is at `version`.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it is not, or is there no more.
-    pub async fn set_contact_pin(
-        &self,
-        id: ContactId,
-        version: i64,
-        hash: Option<String>,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let updated = contact::Entity::update_many()
-                    .set(contact::ActiveModel {
-                        pin_hash: Set(hash),
-                        version: Set(version + 1),
-                        updated_at: Set(now),
-                        ..Default::default()
-                    })
-                    .filter(contact::Column::Id.eq(id.0))
-                    .filter(contact::Column::Version.eq(version))
-                    .exec(tx)
-                    .await?;
-                if updated.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
             })
         })
         .await

@@ -18,7 +18,7 @@ use crate::{
     exchange::{LocalOrInstant, csv::BadRow},
     id::{ContactId, ScheduleId, WindowId},
     oncall::Schedule,
-    store::{Error, Store, schedules},
+    store::{Edit, Error, Store, audit::Subject, schedules},
     wallclock::Zone,
 };
 
@@ -99,7 +99,9 @@ impl Store {
         };
         Ok(rows.into_iter().filter_map(window).collect())
     }
+}
 
+impl Edit {
     /// Adds windows to the schedule [`ONCALL`], which is made if it is not there. One that is there already
     /// stays as it is.
     ///
@@ -144,6 +146,7 @@ struct People {
 }
 
 impl Importer for Windows {
+    const SUBJECT: Subject = Subject::Windows;
     type Row = WindowImport;
     type Plan = Vec<Window>;
 
@@ -195,8 +198,8 @@ impl Importer for Windows {
         schedules::touch(tx, ScheduleId(schedule), self.now).await.map(drop)
     }
 
-    fn report(self) -> ImportReport {
-        self.report
+    fn report(&self) -> &ImportReport {
+        &self.report
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     id::{ContactId, OverrideId, ScheduleId},
     oncall::{Override, OverrideKind},
-    store::{Error, Store},
+    store::{Edit, Error, audit::Subject},
 };
 
 /// Somebody's duty as a calendar has it.
@@ -53,7 +53,7 @@ pub struct ImportCounts {
     pub deleted: u64,
 }
 
-impl Store {
+impl Edit {
     /// Makes the overrides of the events called `uids` what `imported` says. What is over is left as it was.
     /// None if there is no such schedule.
     ///
@@ -69,7 +69,7 @@ impl Store {
         run: Run,
     ) -> Result<Option<ImportCounts>, Error> {
         let by = by.to_owned();
-        self.write(move |tx| {
+        self.change(Subject::Overrides(schedule), move |tx| {
             Box::pin(async move {
                 // First, so that two imports at once come one after the other.
                 if run == Run::Real && !touch(tx, schedule, now).await? {

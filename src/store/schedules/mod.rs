@@ -21,7 +21,7 @@ pub use imports::{ImportCounts, ImportedDuty, Run};
 pub use looks::Look;
 pub use spans::NamedOverride;
 
-use super::{Deletion, Error, Store, uses};
+use super::{Deletion, Edit, Error, Store, audit::Subject, uses};
 use crate::{escalation::Target, id::ScheduleId, oncall::Schedule};
 
 /// A schedule and its name.
@@ -48,14 +48,14 @@ pub struct ScheduleData {
     pub schedule: Schedule,
 }
 
-impl Store {
+impl Edit {
     /// Makes a schedule.
     ///
     /// # Errors
     /// [`Error::Conflict`] if there is one of this name.
     pub async fn create_schedule(&self, data: ScheduleData, now: DateTime<Utc>) -> Result<ScheduleId, Error> {
         let id = ScheduleId::generate();
-        self.write(move |tx| {
+        self.change(Subject::Schedule(id), move |tx| {
             Box::pin(async move {
                 let row = schedule::ActiveModel {
                     id: Set(id.0),
@@ -86,7 +86,7 @@ impl Store {
         data: ScheduleData,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.change(Subject::Schedule(id), move |tx| {
             Box::pin(async move {
                 let updated = schedule::Entity::update_many()
                     .set(schedule::ActiveModel {
@@ -115,7 +115,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is at another version.
     pub async fn delete_schedule(&self, id: ScheduleId, version: i64) -> Result<Deletion, Error> {
-        self.write(move |tx| {
+        self.change(Subject::Schedule(id), move |tx| {
             Box::pin(async move {
                 let places = uses::policies_with(tx, |step| step.targets.contains(&Target::Schedule(id))).await?;
                 if !places.is_empty() {
@@ -139,7 +139,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Store {
     /// The schedule of this identifier.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::{imports::uid_of, touch};
 use crate::{
     id::{ContactId, OverrideId, ScheduleId, WindowId},
     oncall::{Override, OverrideKind, Window},
-    store::{Error, Store},
+    store::{Edit, Error, Store, audit::Subject},
 };
 
 /// An override, and where it comes from.
@@ -22,14 +22,14 @@ pub struct NamedOverride {
     pub made_by: String,
 }
 
-impl Store {
+impl Edit {
     /// Adds an override. Returns whether there is such a schedule.
     ///
     /// # Errors
     /// If the database does not take it.
     pub async fn add_override(&self, schedule: ScheduleId, change: Override, by: &str) -> Result<bool, Error> {
         let by = by.to_owned();
-        self.write(move |tx| {
+        self.change(Subject::Override(change.id), move |tx| {
             Box::pin(async move {
                 if !touch(tx, schedule, change.made_at).await? {
                     return Ok(false);
@@ -42,6 +42,74 @@ impl Store {
         .await
     }
 
+    /// Takes an override away. Returns whether there was one.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn delete_override(
+        &self,
+        schedule: ScheduleId,
+        id: OverrideId,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        self.change(Subject::Override(id), move |tx| {
+            Box::pin(async move {
+                let deleted = schedule_override::Entity::delete_many()
+                    .filter(schedule_override::Column::Id.eq(id.0))
+                    .filter(schedule_override::Column::ScheduleId.eq(schedule.0))
+                    .exec(tx)
+                    .await?;
+                Ok(deleted.rows_affected == 1 && touch(tx, schedule, now).await?)
+            })
+        })
+        .await
+    }
+
+    /// Adds a window. Returns whether there is such a schedule.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn add_window(&self, schedule: ScheduleId, window: Window, now: DateTime<Utc>) -> Result<bool, Error> {
+        self.change(Subject::Window(window.id), move |tx| {
+            Box::pin(async move {
+                if !touch(tx, schedule, now).await? {
+                    return Ok(false);
+                }
+                let row = schedule_window::ActiveModel {
+                    id: Set(window.id.0),
+                    schedule_id: Set(schedule.0),
+                    contact_id: Set(window.contact.0),
+                    from_at: Set(window.from),
+                    until_at: Set(window.until),
+                    priority: Set(window.priority),
+                };
+                schedule_window::Entity::insert(row).exec_without_returning(tx).await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// Takes a window away. Returns whether there was one.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn delete_window(&self, schedule: ScheduleId, id: WindowId, now: DateTime<Utc>) -> Result<bool, Error> {
+        self.change(Subject::Window(id), move |tx| {
+            Box::pin(async move {
+                let deleted = schedule_window::Entity::delete_many()
+                    .filter(schedule_window::Column::Id.eq(id.0))
+                    .filter(schedule_window::Column::ScheduleId.eq(schedule.0))
+                    .exec(tx)
+                    .await?;
+                Ok(deleted.rows_affected == 1 && touch(tx, schedule, now).await?)
+            })
+        })
+        .await
+    }
+}
+
+impl Store {
     /// How many overrides of a schedule are not over at `now`.
     ///
     /// # Errors
@@ -84,54 +152,6 @@ impl Store {
         rows.into_iter().map(named).collect()
     }
 
-    /// Takes an override away. Returns whether there was one.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn delete_override(
-        &self,
-        schedule: ScheduleId,
-        id: OverrideId,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let deleted = schedule_override::Entity::delete_many()
-                    .filter(schedule_override::Column::Id.eq(id.0))
-                    .filter(schedule_override::Column::ScheduleId.eq(schedule.0))
-                    .exec(tx)
-                    .await?;
-                Ok(deleted.rows_affected == 1 && touch(tx, schedule, now).await?)
-            })
-        })
-        .await
-    }
-
-    /// Adds a window. Returns whether there is such a schedule.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn add_window(&self, schedule: ScheduleId, window: Window, now: DateTime<Utc>) -> Result<bool, Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                if !touch(tx, schedule, now).await? {
-                    return Ok(false);
-                }
-                let row = schedule_window::ActiveModel {
-                    id: Set(window.id.0),
-                    schedule_id: Set(schedule.0),
-                    contact_id: Set(window.contact.0),
-                    from_at: Set(window.from),
-                    until_at: Set(window.until),
-                    priority: Set(window.priority),
-                };
-                schedule_window::Entity::insert(row).exec_without_returning(tx).await?;
-                Ok(true)
-            })
-        })
-        .await
-    }
-
     /// The windows of a schedule; see [`Store::overrides`].
     ///
     /// # Errors
@@ -155,24 +175,6 @@ impl Store {
             .all(&self.read)
             .await?;
         Ok(rows.into_iter().map(read_window).collect())
-    }
-
-    /// Takes a window away. Returns whether there was one.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn delete_window(&self, schedule: ScheduleId, id: WindowId, now: DateTime<Utc>) -> Result<bool, Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let deleted = schedule_window::Entity::delete_many()
-                    .filter(schedule_window::Column::Id.eq(id.0))
-                    .filter(schedule_window::Column::ScheduleId.eq(schedule.0))
-                    .exec(tx)
-                    .await?;
-                Ok(deleted.rows_affected == 1 && touch(tx, schedule, now).await?)
-            })
-        })
-        .await
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an import makes of rows: changes, leaves, names; all or nothing; windows of duty.
 
+use crate::harness::author;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ringdown::{
     exchange::{LocalOrInstant, contacts::Availability, csv::BadRow},
@@ -58,7 +59,7 @@ pub(super) async fn import(store: &Store, rows: Vec<ImportRow>, options: ImportO
 }
 
 async fn import_mixed(store: &Store, rows: Vec<Result<ImportRow, BadRow>>, options: ImportOptions) -> ImportReport {
-    store.import_contacts(file(rows), options, evening()).await.expect("it is imported")
+    store.by(author()).import_contacts(file(rows), options, evening()).await.expect("it is imported")
 }
 
 fn counts(report: &ImportReport) -> [u64; 4] {
@@ -125,7 +126,7 @@ async fn a_row_says_nothing_about_what_it_does_not_have(database: Database) {
         ..named("Ana", "", &["+393331234567", "+393331234568"])
     };
     let id = add(&store, full.clone()).await;
-    store.set_contact_pin(id, 1, Some("$argon2id$".into()), evening()).await.expect("it is stored");
+    store.by(author()).set_contact_pin(id, 1, Some("$argon2id$".into()), evening()).await.expect("it is stored");
     let report = import(&store, vec![row(2, "Ana", "+393331234568")], options()).await;
     assert_eq!(counts(&report), [0, 0, 1, 0]);
     let rows = vec![ImportRow { city: Some("Bari".into()), ..row(2, "Ana", "+393331234568") }];
@@ -278,7 +279,11 @@ pub(super) fn window_row(line: u64, name: &str, from: DateTime<Utc>, seconds: i6
 
 pub(super) async fn import_windows(store: &Store, rows: Vec<WindowImport>) -> ImportReport {
     let options = ImportOptions { zone: Zone::UTC, ..options() };
-    store.import_windows(file(rows.into_iter().map(Ok).collect()), options, evening()).await.expect("it is imported")
+    store
+        .by(author())
+        .import_windows(file(rows.into_iter().map(Ok).collect()), options, evening())
+        .await
+        .expect("it is imported")
 }
 
 async fn a_calendar_of_windows_comes_in_once(database: Database) {
@@ -324,7 +329,7 @@ async fn a_file_that_breaks_off_is_an_error(database: Database) {
         let (send, rows) = tokio::sync::mpsc::channel(1);
         send.send(vec![Ok(row(2, "Ana", "+393331234567"))]).await.expect("room");
         drop(send);
-        let broken = store.import_contacts(rows, ImportOptions { atomic, ..options() }, evening()).await;
+        let broken = store.by(author()).import_contacts(rows, ImportOptions { atomic, ..options() }, evening()).await;
         assert!(matches!(&broken, Err(Error::Unavailable(why)) if why.contains("broke off")), "{broken:?}");
         assert_eq!(everybody(&store).await.len(), usize::from(!atomic));
     }

@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::FutureExt;
 use lab::{asterisk::Telephony, server::Server, settings::Settings, slot::Slot, voice::Voice, wait::until};
 pub use phone::StoryPhone;
+use ringdown::{clock::Clock, store::Author};
 use serde_json::{Value, json};
 
 /// The people of the stories.
@@ -31,6 +32,11 @@ pub const CAL: &str = "+393331000003";
 pub const SOON: Duration = Duration::from_secs(30);
 /// For a whole conversation.
 pub const LATER: Duration = Duration::from_secs(90);
+
+/// Whoever changes something directly in a store.
+pub fn author() -> Author {
+    Author::command("tests", Clock::System.now())
+}
 
 /// Everything that runs.
 pub struct Harness {

@@ -66,6 +66,7 @@ enum Meant {
 }
 
 impl Importer for Contacts {
+    const SUBJECT: super::Subject = super::Subject::AddressBook;
     type Row = ImportRow;
     type Plan = Plan;
 
@@ -98,8 +99,8 @@ impl Importer for Contacts {
         write::windows(tx, schedule, plan.windows, self.now).await
     }
 
-    fn report(self) -> ImportReport {
-        self.report
+    fn report(&self) -> &ImportReport {
+        &self.report
     }
 }
 

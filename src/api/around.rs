@@ -1,0 +1,298 @@
+//! What stands around every request: who asks and from where, limits of size, time and rate, headers,
+//! and an answer in our words whatever happens.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::DefaultKeyedStateStore,
+};
+use ipnet::IpNet;
+use poem::{
+    Body, Endpoint, IntoEndpoint, IntoResponse, Request, Response,
+    endpoint::EndpointExt,
+    http::{HeaderName, HeaderValue, Method, StatusCode},
+};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{
+    auth::{self, Access, Caller, From, Identity, Sender},
+    error,
+};
+use crate::{
+    access::{Scope, address},
+    config,
+};
+
+/// What an import may take.
+const IMPORT_TIME: Duration = Duration::from_secs(600);
+/// Bytes of a body from somebody who is not known: a log-in.
+const STRANGERS_BODY: usize = 16 * 1024;
+/// Alerts that may be on their way in at once; one more is told to come again.
+const INTAKE: usize = 1024;
+/// After so many requests what nobody asks any more is forgotten.
+const FORGET_EVERY: u32 = 10_000;
+
+/// What stands around every request.
+#[derive(Clone)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body: usize,
+    /// Bytes of a file that is imported.
+    pub import: usize,
+    /// What a request may take.
+    pub time: Duration,
+    /// Requests in a second with one credential.
+    pub per_second: u32,
+    /// Requests at once with one credential.
+    pub at_once: u32,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Sites whose scripts may use the API.
+    pub cors_origins: Vec<String>,
+    /// Who may read `/metrics`.
+    pub metrics: config::Access,
+    /// Who may read `/docs` and `/openapi.json`.
+    pub docs: config::Access,
+}
+
+/// What stands around every request of one server.
+pub(super) struct Around {
+    limits: Limits,
+    access: Access,
+    rate: Rate,
+    asked: AtomicU32,
+    intake: Semaphore,
+}
+
+/// A credential, as its requests are counted: keys of the configuration differ by their names.
+type Counted = (Identity, String);
+type Rate = RateLimiter<Counted, DefaultKeyedStateStore<Counted>, DefaultClock, StateInformationMiddleware>;
+
+/// What is left of a credential's requests.
+struct Left {
+    quota: u32,
+    window: u32,
+    requests: u32,
+    seconds: u64,
+}
+
+impl Around {
+    pub(super) fn new(limits: Limits, access: Access) -> Self {
+        let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(positive(limits.per_second)).allow_burst(positive(limits.at_once));
+        let rate = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
+        Self { limits, access, rate, asked: AtomicU32::new(0), intake: Semaphore::new(INTAKE) }
+    }
+
+    /// One request, with everything that stands around it.
+    pub(super) async fn serve(&self, endpoint: Arc<impl Endpoint>, mut request: Request) -> Response {
+        let id = request_id(&request);
+        let from = self.from(&request);
+        let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
+        let answer = async {
+            let sender = self.sender(&request, from, &id).await;
+            let left = match self.let_in(&request, &sender) {
+                Ok(left) => left,
+                Err(response) => return *response,
+            };
+            let is_intake = is_intake(request.method(), request.uri().path());
+            let _place = match is_intake.then(|| self.intake.try_acquire()).transpose() {
+                Ok(place) => place,
+                // Alertmanager tries again on 5xx, and only then.
+                Err(_) => {
+                    let detail = "too many alerts at once: send it again";
+                    return error::response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
+                }
+            };
+            let (bytes, time) = self.room(&request, &sender);
+            request.extensions_mut().insert(sender);
+            request.extensions_mut().insert(From(from));
+            let mut response = answer(endpoint, request, bytes, time).await;
+            if let Some(left) = left {
+                left.tell(&mut response);
+            }
+            response
+        };
+        let mut response = answer.instrument(span.clone()).await;
+        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+        let status = response.status().as_u16().to_string();
+        metrics::counter!("ringdown_http_requests_total", "status" => status).increment(1);
+        headers(&mut response, &id);
+        response
+    }
+
+    fn from(&self, request: &Request) -> IpAddr {
+        let peer = request.remote_addr().as_socket_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip);
+        let forwarded = request.headers().get_all("x-forwarded-for").iter().collect::<Vec<_>>();
+        let forwarded = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
+        address::client(peer, forwarded, &self.limits.trusted_proxies)
+    }
+
+    async fn sender(&self, request: &Request, address: IpAddr, id: &str) -> Sender {
+        let Some(credential) = auth::credential(request) else { return Sender::Nobody };
+        match self.access.whose(credential).await {
+            Ok(Some(principal)) => Sender::Known(Caller { principal, address, request: id.to_owned() }),
+            Ok(None) => Sender::Unknown,
+            Err(error) => Sender::Unavailable(error),
+        }
+    }
+
+    /// Whether the credential has a request left. Alerts are never turned away for their number.
+    fn let_in(&self, request: &Request, sender: &Sender) -> Result<Option<Left>, Box<Response>> {
+        let Sender::Known(caller) = sender else { return Ok(None) };
+        if is_intake(request.method(), request.uri().path()) {
+            return Ok(None);
+        }
+        if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            self.rate.retain_recent();
+        }
+        let (quota, rate) = (self.limits.at_once, self.limits.per_second);
+        let window = quota.div_ceil(rate.max(1)).max(1);
+        match self.rate.check_key(&(caller.principal.identity, caller.principal.name.clone())) {
+            Ok(state) => {
+                let requests = state.remaining_burst_capacity();
+                let seconds = u64::from((quota - requests.min(quota)).div_ceil(rate.max(1)));
+                Ok(Some(Left { quota, window, requests, seconds }))
+            }
+            Err(not_yet) => {
+                let wait = not_yet.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+                let detail = format!("more than {rate} requests a second with this credential");
+                let mut response = error::response(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail);
+                Left { quota, window, requests: 0, seconds: wait }.tell(&mut response);
+                set(&mut response, "retry-after", &wait.to_string());
+                Err(Box::new(response))
+            }
+        }
+    }
+
+    /// How large the request may be, and how long it may take.
+    fn room(&self, request: &Request, sender: &Sender) -> (usize, Duration) {
+        let limits = &self.limits;
+        match sender {
+            // A file may be large, and is taken from nobody but who is known.
+            Sender::Known(_) if request.uri().path().ends_with("/import") => (limits.import, IMPORT_TIME),
+            Sender::Known(_) => (limits.body, limits.time),
+            Sender::Nobody | Sender::Unknown | Sender::Unavailable(_) => (limits.body.min(STRANGERS_BODY), limits.time),
+        }
+    }
+}
+
+impl Left {
+    /// In the headers of the IETF's draft (draft-ietf-httpapi-ratelimit-headers).
+    fn tell(&self, response: &mut Response) {
+        let Self { quota, window, requests, seconds } = self;
+        set(response, "ratelimit-policy", &format!("\"credential\";q={quota};w={window}"));
+        set(response, "ratelimit", &format!("\"credential\";r={requests};t={seconds}"));
+    }
+}
+
+/// Where alerts come in.
+fn is_intake(method: &Method, path: &str) -> bool {
+    method == Method::POST
+        && (matches!(path, "/api/v2/alerts" | "/api/v2/alerts/alertmanager") || path.starts_with("/api/v2/heartbeats/"))
+}
+
+async fn answer(endpoint: Arc<impl Endpoint>, mut request: Request, bytes: usize, time: Duration) -> Response {
+    let within = async {
+        match request.take_body().into_bytes_limit(bytes).await {
+            Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
+            Err(error) => return error::from_framework(error.into()),
+        }
+        match endpoint.call(request).await {
+            Ok(response) => response.into_response(),
+            Err(error) => error::from_framework(error),
+        }
+    };
+    match tokio::time::timeout(time, within).await {
+        Ok(response) => response,
+        // Alertmanager tries again on 5xx, and only then.
+        Err(_) => error::response(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long"),
+    }
+}
+
+/// A page that shows no alert, for whoever `access` says.
+pub(super) fn guarded(
+    page: impl IntoEndpoint<Endpoint: 'static>,
+    access: config::Access,
+    scope: Option<Scope>,
+) -> impl Endpoint {
+    page.into_endpoint().around(move |page, request| async move {
+        let local = request.remote_addr().as_socket_addr().is_some_and(|address| address.ip().is_loopback());
+        let open = match access {
+            config::Access::Off => {
+                return Ok(error::response(StatusCode::NOT_FOUND, "not-found", "this page is switched off"));
+            }
+            // A proxy on this machine is local too; what it forwards is not.
+            config::Access::Loopback => local && request.header("x-forwarded-for").is_none(),
+            config::Access::Key => false,
+        };
+        if !open && let Err(problem) = auth::allowed(&request, scope) {
+            return Ok(problem.into_response());
+        }
+        page.call(request).await.map(IntoResponse::into_response)
+    })
+}
+
+fn headers(response: &mut Response, id: &str) {
+    let status = response.status();
+    if status == StatusCode::UNAUTHORIZED {
+        set(response, "www-authenticate", "Bearer");
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        set(response, "retry-after", "1");
+    }
+    set(response, "x-request-id", id);
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+        // Browsers heed it over TLS only (RFC 6797, 8.1); behind a proxy the proxy says it.
+        ("strict-transport-security", "max-age=31536000"),
+        // The documentation page brings its script and style within itself.
+        (
+            "content-security-policy",
+            "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+        ),
+    ] {
+        set(response, name, value);
+    }
+}
+
+/// A path as the log may have it: without the secret of a calendar's address.
+fn logged(path: &str) -> &str {
+    let secret = path.to_ascii_lowercase().find("feeds/").map(|at| at + "feeds/".len());
+    secret.map_or(path, |at| &path[..at])
+}
+
+pub(super) fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The id that the sender gave the request, if it is fit to stand in a log, or a new one.
+fn request_id(request: &Request) -> String {
+    let well_formed = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
+    };
+    request
+        .header("x-request-id")
+        .filter(well_formed)
+        .map_or_else(|| Uuid::from_u128(rand::random()).simple().to_string(), str::to_owned)
+}
