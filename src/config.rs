@@ -42,6 +42,8 @@ pub struct Config {
     pub destinations: Destinations,
     /// How Alertmanager's groups become incidents.
     pub alertmanager: Alertmanager,
+    /// How it watches itself.
+    pub watch: Watch,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
     /// People, made once, by name.
@@ -65,7 +67,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "log",
     "database",
@@ -76,6 +78,7 @@ const SECTIONS: [&str; 13] = [
     "numbers",
     "destinations",
     "alertmanager",
+    "watch",
     "api_keys",
     "contacts",
     "policies",
@@ -131,6 +134,7 @@ impl Config {
             numbers: section(figment, "numbers", read),
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
+            watch: section(figment, "watch", read),
             api_keys: optional(figment, "api_keys", read).unwrap_or_default(),
             contacts: optional(figment, "contacts", read).unwrap_or_default(),
             policies: optional(figment, "policies", read).unwrap_or_default(),
@@ -173,8 +177,11 @@ fn is_setting(key: &figment::value::UncasedStr) -> bool {
 }
 
 /// Settings that can be given as the name of a file, by the variable that names it.
-const SECRETS: [(&str, &str); 2] =
-    [("RINGDOWN_ASTERISK__SECRET_FILE", "asterisk.secret"), ("RINGDOWN_DATABASE__URL_FILE", "database.url")];
+const SECRETS: [(&str, &str); 3] = [
+    ("RINGDOWN_ASTERISK__SECRET_FILE", "asterisk.secret"),
+    ("RINGDOWN_DATABASE__URL_FILE", "database.url"),
+    ("RINGDOWN_WATCH__HEARTBEAT_URL_FILE", "watch.heartbeat_url"),
+];
 
 /// `RINGDOWN_ASTERISK__SECRET_FILE=/run/secrets/ami` sets `asterisk.secret` to what stands in that file.
 fn secrets_from_files(mut figment: Figment, mistakes: &mut Vec<String>) -> Figment {

@@ -4,6 +4,7 @@
 pub mod calendar;
 pub mod call;
 pub mod call_incident;
+pub mod channel_event;
 pub mod contact;
 pub mod contact_group;
 pub mod contact_group_member;

@@ -103,6 +103,11 @@ download! {
     Cards, "text/vcard", "text/vcard; charset=utf-8"
 }
 
+download! {
+    /// One JSON object per line.
+    Lines, "application/x-ndjson", "application/x-ndjson"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ mod auth;
 mod body;
 mod calendars;
 mod calls;
+mod channel_events;
 mod contacts;
 mod country;
 mod error;
@@ -48,7 +49,7 @@ use poem::{
     Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route, get,
     http::{HeaderName, HeaderValue, StatusCode},
 };
-use poem_openapi::{OpenApiService, Tags};
+use poem_openapi::{OpenApiService, OperationId, Tags};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -65,6 +66,7 @@ use crate::{
     script::Script,
     speech::Speech,
     store::Store,
+    watch::Board,
 };
 
 /// What the operations work with. Cheap to clone.
@@ -94,6 +96,8 @@ pub struct State {
     pub ami: Option<Client>,
     /// Speech, if there is any.
     pub speech: Option<Speech>,
+    /// What the self-audit found.
+    pub watch: Board,
 }
 
 /// What stands around every request.
@@ -139,7 +143,7 @@ enum Tag {
 
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
-    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
+    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders, channel_events::ChannelEvents),
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
@@ -182,7 +186,12 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             health::Health(with()),
             readiness::Readinesses(with()),
         ),
-        (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
+        (
+            calls::Calls(with()),
+            scheduled_calls::ScheduledCalls(with()),
+            reminders::Reminders(with()),
+            channel_events::ChannelEvents(with()),
+        ),
         (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),
@@ -269,6 +278,7 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
         true => (limits.import, IMPORT_TIME),
         false => (limits.body, limits.time),
     };
+    let began = tokio::time::Instant::now();
     let answer = async {
         let within = async {
             let body = request.take_body().into_bytes_limit(bytes).await;
@@ -278,7 +288,14 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
             }
             match endpoint.call(request).await {
                 Ok(response) => response.into_response(),
-                Err(error) => error::from_framework(error),
+                Err(error) => {
+                    let operation = error.data::<OperationId>().copied();
+                    let mut response = error::from_framework(error);
+                    if let Some(operation) = operation {
+                        response.set_data(operation);
+                    }
+                    response
+                }
             }
         };
         match tokio::time::timeout(time, within).await {
@@ -290,7 +307,7 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
     let mut response = answer.instrument(span.clone()).await;
     let status = response.status();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), "answered"));
-    metrics::counter!("ringdown_http_requests_total", "status" => status.as_u16().to_string()).increment(1);
+    measure(response.data::<OperationId>().copied(), status, began.elapsed());
     if status == StatusCode::UNAUTHORIZED {
         set(&mut response, "www-authenticate", "Bearer");
     }
@@ -312,6 +329,19 @@ async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limi
         set(&mut response, name, value);
     }
     response
+}
+
+/// By operation, never by path: whoever asks for what is not there must not make figures.
+fn measure(operation: Option<OperationId>, status: StatusCode, took: Duration) {
+    let operation = operation.map_or("none", |operation| operation.0);
+    let class = match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    metrics::counter!("ringdown_http_requests_total", "operation" => operation, "status" => class).increment(1);
+    metrics::histogram!("ringdown_http_request_duration_seconds", "operation" => operation).record(took);
 }
 
 /// A path as the log may have it: without the secret of a calendar's address.

@@ -14,6 +14,7 @@ use crate::{
     route::destination::Rules,
     script::{Keypad, Script},
     store::Store,
+    watch::Board,
 };
 
 pub(super) async fn run() -> anyhow::Result<()> {
@@ -37,5 +38,6 @@ fn document() -> anyhow::Result<String> {
         caller_id: None,
         ami: None,
         speech: None,
+        watch: Board::default(),
     }))
 }

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -11,16 +10,12 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app,
     config::{Config, Log, LogFormat},
+    telemetry,
 };
 
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     log_to_stderr(&config.log)?;
-    let metrics = PrometheusBuilder::new()
-        // From a millisecond to ten seconds: what a commit, a request, a sentence of speech takes.
-        .set_buckets(&[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
-        .context("metrics")?
-        .install_recorder()
-        .context("metrics")?;
+    let metrics = telemetry::install().context("metrics")?;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

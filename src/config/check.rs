@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use secrecy::ExposeSecret;
 
-use super::{Asterisk, Config, Policy};
+use super::{Asterisk, Config, Policy, Watch};
 use crate::{
     phone::{NumberingPlan, PhoneNumber},
     route::destination::{Caps, Rules},
@@ -45,6 +45,7 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     {
         wrong("database.url: begins with sqlite: or postgres://".into());
     }
+    check_watch(&config.watch, &mut wrong);
     if let Some(asterisk) = &config.asterisk {
         check_asterisk(asterisk, &mut wrong);
     }
@@ -67,6 +68,24 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     }
     for policy in &config.policies {
         check_policy(config, &rules, policy, &mut wrong);
+    }
+}
+
+fn check_watch(watch: &Watch, wrong: &mut impl FnMut(String)) {
+    if let Some(url) = &watch.heartbeat_url {
+        // What it is stands nowhere: it is a secret, most likely.
+        match reqwest::Url::parse(url) {
+            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {}
+            _ => wrong("watch.heartbeat_url: is no http:// or https:// address".into()),
+        }
+    }
+    for (name, seconds) in [("audit_every", watch.audit_every), ("heartbeat_every", watch.heartbeat_every)] {
+        if !(1..=3600).contains(&seconds) {
+            wrong(format!("watch.{name}: 1 to 3600 seconds"));
+        }
+    }
+    if watch.keep_events_days > 3650 {
+        wrong("watch.keep_events_days: at most 3650".into());
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    Shared,
+    ROUTE, Shared,
     progress::{Progress, Stage},
 };
 use crate::{
@@ -58,6 +58,8 @@ struct Follow {
     progress: Progress,
     /// What it is known as in the database.
     status: CallStatus,
+    /// When `Originate` left, if it was this process that sent it.
+    placed: Option<Instant>,
     deadline: Instant,
     wrap_up: Option<Instant>,
     /// The PBX does not know the call: it is lost, unless something is heard of it until then.
@@ -73,6 +75,7 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
     let mut this = Follow {
         progress: Progress::new(call.id.to_string()),
         status: call.status,
+        placed: None,
         deadline: Instant::now() + ring + OVERDUE,
         wrap_up: None,
         vanished: None,
@@ -120,7 +123,8 @@ enum NotPlaced {
 impl Follow {
     async fn place(&mut self) -> Result<(), NotPlaced> {
         let action = self.originate().map_err(|error| NotPlaced::Refused(error.to_string()))?;
-        metrics::counter!("ringdown_originates_total").increment(1);
+        metrics::counter!("ringdown_originates_total", "route" => ROUTE).increment(1);
+        self.placed = Some(Instant::now());
         match self.shared.ami.act(action).await {
             Ok(_) => Ok(()),
             Err(ActError::Disconnected) => Err(NotPlaced::Never),
@@ -249,6 +253,9 @@ impl Follow {
         let written = if seen.answered && self.status != CallStatus::Answered {
             self.deadline = Instant::now() + LONGEST;
             self.status = CallStatus::Answered;
+            if let Some(placed) = self.placed.take() {
+                metrics::histogram!("ringdown_answer_seconds", "route" => ROUTE).record(placed.elapsed());
+            }
             store.call_answered(&self.call, now).await
         } else if seen.rang && self.status == CallStatus::Dialing {
             self.status = CallStatus::Ringing;

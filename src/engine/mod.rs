@@ -189,7 +189,7 @@ impl Engine {
     /// # Errors
     /// If the database does not answer. An incident that cannot be advanced is logged and holds up no other.
     pub async fn tick(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), tokio::time::Instant::now());
         for (what, looked) in [
             ("silences", self.look_at_silences(now).await),
             ("heartbeats", self.look_at_heartbeats(now).await),
@@ -201,7 +201,6 @@ impl Engine {
             }
         }
         let due = self.store.due_incidents(now, BATCH).await?;
-        metrics::gauge!("ringdown_engine_due_incidents").set(u32::try_from(due.len()).unwrap_or(u32::MAX));
         futures_util::stream::iter(due)
             .for_each_concurrent(AT_ONCE, async |id| {
                 if let Err(error) = self.due(id).await {
@@ -214,6 +213,9 @@ impl Engine {
             tracing::error!(%error, "who is on duty cannot be noted; trying again");
         }
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+        metrics::histogram!("ringdown_engine_tick_duration_seconds").record(began.elapsed());
+        let finished = Duration::from_micros(u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0));
+        metrics::gauge!("ringdown_engine_last_tick_timestamp_seconds").set(finished);
         let next = [
             self.store.next_due().await?,
             self.store.next_silence().await?,
@@ -238,8 +240,12 @@ impl Engine {
     }
 
     async fn due(&self, id: IncidentId) -> Result<(), store::Error> {
-        for _ in 0..RACES {
+        for race in 0..RACES {
             let Some(incident) = self.store.incident(id).await? else { return Ok(()) };
+            let late = incident.due_at.and_then(|due_at| (self.clock.now() - due_at).to_std().ok());
+            if let (0, Some(late)) = (race, late) {
+                metrics::histogram!("ringdown_escalation_lag_seconds").record(late);
+            }
             let calls = match &incident.state {
                 State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
                 _ => Calls::Placed,
@@ -376,6 +382,10 @@ impl Engine {
         change.said = said;
         self.store.advance(incident.id, incident.version, change).await?;
         tracing::debug!(incident = %incident.id, state = ?std::mem::discriminant(&state), "incident advanced");
+        if matches!(state, State::Acknowledged { .. }) && !matches!(incident.state, State::Acknowledged { .. }) {
+            let took = (now - incident.raised_at).to_std().unwrap_or_default();
+            metrics::histogram!("ringdown_acknowledge_seconds").record(took);
+        }
         self.ring();
         let after = Incident {
             state,

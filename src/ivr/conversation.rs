@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use chrono::{DateTime, Utc};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{Interrupted, Ivr};
 use crate::{
@@ -23,6 +24,8 @@ struct Conversation<'a> {
     call: Call,
     language: &'static str,
     pin: Pin,
+    /// When it was answered, and what was waited on purpose since; until the first alert begins.
+    first_word: Option<(DateTime<Utc>, Duration)>,
 }
 
 /// What is known of a callee's PIN.
@@ -52,12 +55,18 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     let language = ivr.language(&session);
     let began_before = session.incidents.iter().any(|carried| carried.said != Said::Waiting);
     let pin = session.pin_hash.map_or(Pin::NotNeeded, |hash| Pin::Needed { hash, tries: PIN_TRIES });
-    let mut this = Conversation { ivr, channel, call: session.call, language, pin };
+    let answered = session.call.answered_at.unwrap_or_else(|| ivr.clock.now());
+    let mut this = Conversation { ivr, channel, call: session.call, language, pin, first_word: None };
     ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
     if began_before {
         this.note(None, Fact::Reconnected { to: this.call.to.clone() }).await?;
     }
+    let began = Instant::now();
     let early = if began_before { None } else { this.wait(ivr.settings.lead_in).await? };
+    if !began_before && early.is_none() {
+        metrics::histogram!("ringdown_lead_in_seconds").record(began.elapsed());
+        this.first_word = Some((answered, began.elapsed()));
+    }
     this.speak_all(early).await?;
     let unanswered = !this.undecided().await?.is_empty();
     this.say(if unanswered { &Line::NotAcknowledged } else { &Line::Goodbye }).await?;
@@ -319,6 +328,10 @@ impl Conversation<'_> {
 
     /// Speaks the alert once; a key ends it. Without a sound of its own, the stand-in; without that, beeps.
     async fn speak_alert(&mut self, sound: Option<&Sound>) -> Result<Option<Digit>> {
+        if let Some((answered, lead_in)) = self.first_word.take() {
+            let since = (self.ivr.clock.now() - answered).to_std().unwrap_or_default();
+            metrics::histogram!("ringdown_first_word_seconds").record(since.saturating_sub(lead_in));
+        }
         if let Some(sound) = sound {
             match self.play(sound, Digits::ALL).await {
                 Err(Interrupted::Channel(agi::Error::Unplayable { file })) => {

@@ -97,6 +97,7 @@ impl Ivr {
             }
         };
         let call = known.call.id;
+        metrics::counter!("ringdown_agi_sessions_total").increment(1);
         metrics::gauge!("ringdown_agi_sessions").increment(1);
         let ended = conversation::hold(self, session, known).await;
         metrics::gauge!("ringdown_agi_sessions").decrement(1);

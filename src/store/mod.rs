@@ -6,6 +6,7 @@
 
 mod calendars;
 mod calls;
+mod channel_events;
 mod contacts;
 mod feeds;
 mod heartbeats;
@@ -21,6 +22,7 @@ mod settings;
 mod silences;
 pub mod timeline;
 mod uses;
+mod watch;
 mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
@@ -33,6 +35,7 @@ use writer::Writer;
 
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
+pub use channel_events::{ChannelEvent, ChannelEventFilter};
 pub use contacts::{
     Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
     ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
@@ -49,6 +52,7 @@ pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
 pub use uses::Deletion;
+pub use watch::{Figures, LiveCall, OpenIncident};
 
 use crate::id;
 

@@ -20,3 +20,4 @@ mod scheduled;
 mod schedules;
 mod simulation;
 mod store;
+mod watch;

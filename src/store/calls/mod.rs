@@ -50,8 +50,8 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    const LIVE: [Self; 4] = [Self::Pending, Self::Dialing, Self::Ringing, Self::Answered];
-    const ON_THE_LINE: [Self; 3] = [Self::Dialing, Self::Ringing, Self::Answered];
+    pub(super) const LIVE: [Self; 4] = [Self::Pending, Self::Dialing, Self::Ringing, Self::Answered];
+    pub(super) const ON_THE_LINE: [Self; 3] = [Self::Dialing, Self::Ringing, Self::Answered];
 
     /// Its name in the table and in the API.
     #[must_use]
