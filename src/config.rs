@@ -44,6 +44,8 @@ pub struct Config {
     pub alertmanager: Alertmanager,
     /// How it watches itself.
     pub watch: Watch,
+    /// Where traces go.
+    pub telemetry: Telemetry,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
     /// People, made once, by name.
@@ -67,7 +69,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "server",
     "log",
     "database",
@@ -79,6 +81,7 @@ const SECTIONS: [&str; 14] = [
     "destinations",
     "alertmanager",
     "watch",
+    "telemetry",
     "api_keys",
     "contacts",
     "policies",
@@ -135,6 +138,7 @@ impl Config {
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
             watch: section(figment, "watch", read),
+            telemetry: section(figment, "telemetry", read),
             api_keys: optional(figment, "api_keys", read).unwrap_or_default(),
             contacts: optional(figment, "contacts", read).unwrap_or_default(),
             policies: optional(figment, "policies", read).unwrap_or_default(),

@@ -8,7 +8,7 @@ use reqwest::{Client, Url, redirect};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, watch::Board};
+use crate::{clock::Clock, telemetry::trace, watch::Board};
 
 /// What an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,8 +57,13 @@ pub async fn run(url: Url, every: Duration, board: Board, clock: Clock, shutdown
     }
 }
 
+#[tracing::instrument(name = "sign_of_life", skip_all)]
 async fn send(client: &Client, url: &Url, before: Sent) -> Sent {
-    let why = match client.get(url.clone()).send().await {
+    let mut request = client.get(url.clone());
+    if let Some(parent) = trace::current() {
+        request = request.header("traceparent", parent.to_string());
+    }
+    let why = match request.send().await {
         Ok(answer) if answer.status().is_success() => return Sent::Yes,
         Ok(answer) => format!("it was answered with {}", answer.status()),
         Err(error) => error.without_url().to_string(),

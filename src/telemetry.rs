@@ -2,7 +2,10 @@
 //!
 //! Knows nothing of the rest: whoever has something to count does it where it happens, by the name that stands
 //! here. A figure that does not stand here is a mistake that `tests/telemetry.rs` finds. No label ever holds a
-//! number, a name or a text: what a label can say is bounded, and written in the table.
+//! number, a name or a text: what a label can say is bounded, and written in the table. What belongs together over
+//! rows, tasks and restarts is in [`trace`].
+
+pub mod trace;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 

@@ -1,4 +1,4 @@
-//! Asterisk's events of our channels, kept per call for a while.
+//! Asterisk's events of our channels, kept per call for a while; an incident knows the trace that it belongs to.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -22,6 +22,9 @@ impl MigrationTrait for Migration {
             .col(text_null("channel"))
             .col(json("headers"));
         manager.create_table(table).await?;
+        // Where the trace stood when the incident was raised, as in the header `traceparent`.
+        let column = Table::alter().table("incident").add_column(string_null("traceparent")).to_owned();
+        manager.alter_table(column).await?;
         let by_call = Index::create().name("channel_event_by_call").table(TABLE).col("call_id").col("id").to_owned();
         manager.create_index(by_call).await?;
         // What is too old is found by its age.
@@ -30,6 +33,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.alter_table(Table::alter().table("incident").drop_column("traceparent").to_owned()).await?;
         manager.drop_table(Table::drop().table(TABLE).to_owned()).await
     }
 }

@@ -66,6 +66,7 @@ use crate::{
     script::Script,
     speech::Speech,
     store::Store,
+    telemetry::trace,
     watch::Board,
 };
 
@@ -272,6 +273,7 @@ fn guarded(page: impl IntoEndpoint<Endpoint: 'static>, access: Access) -> impl E
 async fn serve(endpoint: Arc<impl Endpoint>, mut request: Request, limits: &Limits) -> Response {
     let id = request_id(&request);
     let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
+    trace::follow(&span, request.header("traceparent"));
     let is_import = request.uri().path().ends_with("/import");
     // A file may be large, and is taken from nobody but who may send it.
     let (bytes, time) = match is_import && auth::caller(&request).is_some() {

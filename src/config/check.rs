@@ -46,6 +46,9 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
         wrong("database.url: begins with sqlite: or postgres://".into());
     }
     check_watch(&config.watch, &mut wrong);
+    if config.telemetry.otlp_endpoint.as_deref().is_some_and(|url| !is_address(url)) {
+        wrong("telemetry.otlp_endpoint: is no http:// or https:// address".into());
+    }
     if let Some(asterisk) = &config.asterisk {
         check_asterisk(asterisk, &mut wrong);
     }
@@ -71,13 +74,14 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     }
 }
 
+fn is_address(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+}
+
 fn check_watch(watch: &Watch, wrong: &mut impl FnMut(String)) {
-    if let Some(url) = &watch.heartbeat_url {
-        // What it is stands nowhere: it is a secret, most likely.
-        match reqwest::Url::parse(url) {
-            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {}
-            _ => wrong("watch.heartbeat_url: is no http:// or https:// address".into()),
-        }
+    // What it is stands nowhere: it is a secret, most likely.
+    if watch.heartbeat_url.as_deref().is_some_and(|url| !is_address(url)) {
+        wrong("watch.heartbeat_url: is no http:// or https:// address".into());
     }
     for (name, seconds) in [("audit_every", watch.audit_every), ("heartbeat_every", watch.heartbeat_every)] {
         if !(1..=3600).contains(&seconds) {

@@ -318,6 +318,14 @@ impl Default for Watch {
     }
 }
 
+/// Where traces go.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// A collector that takes OTLP over HTTP; nothing is traced if it is not said.
+    pub otlp_endpoint: Option<String>,
+}
+
 /// Who may use the API.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
+use tracing::Instrument;
 
 use super::{
     ROUTE, Shared,
@@ -17,6 +18,7 @@ use crate::{
     id::IncidentId,
     route::cause::{Ending, classify, words},
     store::{Call, CallStatus, End},
+    telemetry::trace,
 };
 
 /// What a call's task is told.
@@ -121,7 +123,18 @@ enum NotPlaced {
 }
 
 impl Follow {
+    /// Places it, as part of the trace of what it carries.
     async fn place(&mut self) -> Result<(), NotPlaced> {
+        let span = tracing::info_span!("originate", call = %self.call.id, route = ROUTE);
+        if trace::is_on() {
+            // Whatever is the matter with it, the call leaves.
+            let parent = self.shared.store.trace_of(self.call.id).await.ok().flatten();
+            trace::follow(&span, parent.as_deref());
+        }
+        self.place_now().instrument(span).await
+    }
+
+    async fn place_now(&mut self) -> Result<(), NotPlaced> {
         let action = self.originate().map_err(|error| NotPlaced::Refused(error.to_string()))?;
         metrics::counter!("ringdown_originates_total", "route" => ROUTE).increment(1);
         self.placed = Some(Instant::now());

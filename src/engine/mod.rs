@@ -22,6 +22,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use alert::{Alert, PolicyChoice, Times, rank};
 pub use quiet::first_look;
@@ -35,6 +36,7 @@ use crate::{
     escalation::{self, Actor, Calls, Event, Position, Stage, State},
     id::IncidentId,
     store::{self, Fact, Incident, NewIncident, Said, Silence, Store},
+    telemetry::trace,
 };
 
 /// The longest pause between two looks at what is due.
@@ -258,6 +260,7 @@ impl Engine {
         Err(store::Error::Conflict)
     }
 
+    #[tracing::instrument(name = "escalation", skip_all, fields(event = "raised"))]
     async fn open(&self, alert: &Alert) -> Result<Raised, store::Error> {
         let now = self.clock.now();
         let mut facts = Vec::new();
@@ -298,6 +301,7 @@ impl Engine {
             turn,
             hushable,
             source: alert.source.clone(),
+            traceparent: trace::current().map(|parent| parent.to_string()),
         };
         self.store.raise(new, change).await?;
         metrics::counter!("ringdown_incidents_raised_total").increment(1);
@@ -355,9 +359,23 @@ impl Engine {
         Err(store::Error::Conflict)
     }
 
+    /// Decides, as part of the incident's trace.
+    async fn decide(
+        &self,
+        incident: Incident,
+        event: Event,
+        facts: Vec<Fact>,
+        said: Option<(crate::id::CallId, Said)>,
+        content: Option<store::Content>,
+    ) -> Result<Applied, store::Error> {
+        let span = tracing::info_span!("escalation", incident = %incident.id, event = event.name());
+        trace::follow(&span, incident.traceparent.as_deref());
+        self.decide_now(incident, event, facts, said, content).instrument(span).await
+    }
+
     /// Decides and makes it true. Without an effect on the state, `facts` are written only if the
     /// incident is about something new (`content`).
-    async fn decide(
+    async fn decide_now(
         &self,
         incident: Incident,
         event: Event,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::Semaphore, time::Instant};
+use tracing::Instrument;
 
 use super::{Interrupted, Ivr};
 use crate::{
@@ -151,7 +152,7 @@ impl Conversation<'_> {
                 }
             };
             let Some(digit) = digit else { continue };
-            self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
+            self.pressed(digit).await?;
             match self.ivr.script.keypad().action(digit.as_char()) {
                 Some(Action::Repeat) => spoken = 0,
                 Some(Action::Next) if of > 1 => return self.undecided_turn(incident).await,
@@ -174,6 +175,12 @@ impl Conversation<'_> {
         self.undecided_turn(incident).await
     }
 
+    /// A key was pressed: it is written down.
+    async fn pressed(&self, digit: Digit) -> Result<()> {
+        let span = tracing::info_span!("digit", digit = %digit.as_char());
+        Ok(self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).instrument(span).await?)
+    }
+
     async fn undecided_turn(&self, incident: &Incident) -> Result<()> {
         Ok(self.ivr.store.said(self.call.id, incident.id, Said::Unanswered).await?)
     }
@@ -193,7 +200,7 @@ impl Conversation<'_> {
                 None => self.wait(self.ivr.settings.wait).await?,
             };
             let Some(digit) = digit else { return Ok(()) };
-            self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
+            self.pressed(digit).await?;
             match self.ivr.script.keypad().action(digit.as_char()) {
                 Some(Action::Acknowledge) if !self.may(Action::Acknowledge).await? => {}
                 Some(Action::Acknowledge) => {

@@ -245,7 +245,7 @@ impl Receiver {
 /// A figure as `/metrics` shows it; 0 if it is not there.
 async fn figure(api: &Api, name: &str) -> Result<f64> {
     let text = metrics(api).await?;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     Ok(value.unwrap_or(0.0))
 }
 
@@ -361,9 +361,8 @@ async fn what_happened_on_a_call_stands_in_the_figures_and_in_its_events() {
         reaches(api, "ringdown_incidents_open{state=\"acknowledged\"}", 1.0).await?;
         let text = metrics(api).await?;
         let value = |name: &str| -> f64 {
-            let line =
-                text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}\n{text}"));
-            line.trim().parse().expect("a figure")
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            value.unwrap_or_else(|| panic!("{name}\n{text}")).parse().expect("a figure")
         };
         for (name, expected) in [
             ("ringdown_calls_total{route=\"asterisk\",outcome=\"completed\"}", 1.0),
