@@ -13,6 +13,9 @@ use crate::{clock::Clock, telemetry::trace, watch::Board};
 /// What an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two questions whether the first look has been taken.
+const BEGIN: Duration = Duration::from_millis(100);
+
 /// How the last sign of life went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
@@ -33,6 +36,13 @@ pub async fn run(url: Url, every: Duration, board: Board, clock: Clock, shutdown
             return shutdown.cancelled().await;
         }
     };
+    // Before the first look there is nothing to tell, and nothing to be alarmed about.
+    while !board.has_looked() {
+        tokio::select! {
+            () = tokio::time::sleep(BEGIN) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = Sent::Yes;

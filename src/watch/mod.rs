@@ -73,6 +73,12 @@ impl Board {
         known.findings.is_empty() && known.holds_until.is_some_and(|until| now < until)
     }
 
+    /// Whether anybody has looked since the start.
+    #[must_use]
+    pub fn has_looked(&self) -> bool {
+        self.known().holds_until.is_some()
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -277,6 +277,7 @@ async fn signs_of_life_stop_when_something_is_found_and_go_on_when_it_is_gone() 
         let withheld = "ringdown_heartbeat_pings_total{outcome=\"withheld\"}";
         reaches(api, withheld, 1.0).await?;
         let before = receiver.came();
+        assert!(before >= 2);
         let (status, ready) = api.ask(reqwest::Method::GET, "/readyz", None).await?;
         assert_eq!((status.as_u16(), &ready["degraded"]), (200, &json!(true)), "{ready:#}");
         assert_eq!(ready["findings"][0]["check"], "incident_deadline", "{ready:#}");
@@ -401,8 +402,8 @@ async fn what_happened_on_a_call_stands_in_the_figures_and_in_its_events() {
 
 /// Whatever is shown has a kind, a meaning, and only labels that the table knows.
 fn every_figure_is_described(text: &str) {
-    let sample = Regex::new(r#"^([a-z_]+)(?:\{(.*)\})? \S+$"#).unwrap();
-    let label = Regex::new(r#"(\w+)=""#).unwrap();
+    let sample = Regex::new(r#"^([a-z_]+)(?:\{(.*)\})? \S+$"#).expect("an expression");
+    let label = Regex::new(r#"(\w+)=""#).expect("an expression");
     let known: BTreeMap<&str, _> = ringdown::telemetry::METRICS.iter().map(|metric| (metric.name, metric)).collect();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let parts = sample.captures(line).unwrap_or_else(|| panic!("{line}"));
