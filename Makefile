@@ -24,7 +24,7 @@ run:
 	$(CARGO) run --bin ringdown -- serve
 
 test:
-	@scripts/with asterisk espeak postgres alertmanager -- scripts/test
+	@scripts/with asterisk espeak postgres alertmanager prometheus -- scripts/test
 
 lint:
 	$(CARGO) fmt --all --check
@@ -45,6 +45,8 @@ install:
 	install -D -m 644 ringdown.example.toml $(DESTDIR)$(PREFIX)/share/doc/ringdown/ringdown.example.toml
 	install -d $(DESTDIR)$(PREFIX)/share/ringdown
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ringdown/asterisk asterisk/conf/*.conf asterisk/conf/*.example
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ringdown/prometheus deploy/prometheus/rules.yml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ringdown/grafana deploy/grafana/ringdown.json
 	install -D -m 644 deploy/ringdown.service $(DESTDIR)/etc/systemd/system/ringdown.service
 	@echo 'next: /etc/ringdown/ringdown.toml, then: systemctl daemon-reload && systemctl enable --now ringdown'
 

@@ -21,10 +21,12 @@ use crate::{
     escalation::{Policy, Step, Target},
     id::ContactId,
     ivr::{self, Ivr},
+    lifesign,
     route::Capacity,
     script::Script,
     speech::{self, Keep, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
+    watch::{self, Board, Watcher},
 };
 
 /// Sounds are looked over so often for some that can go.
@@ -40,7 +42,7 @@ const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
 /// If it cannot begin, or a part of it ends by itself.
 pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let clock = Clock::System;
-    let bus = Bus::default();
+    let (bus, board) = (Bus::default(), Board::default());
     private_directory(&config.server.data)
         .with_context(|| format!("data directory {}", config.server.data.display()))?;
     let store = Store::open(&config.database_url()).await.context("database")?;
@@ -96,12 +98,24 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
                 bus.clone(),
                 clock.clone(),
                 connection,
-                dialer_settings(&config, asterisk, &speech),
+                dialer_settings(&config, asterisk, &speech, &board),
                 ivr.preparer(),
             );
             dialing.spawn(named("dialer", dialer.run(stop_dialing.clone())));
         }
         _ => tracing::error!("no PBX is configured: alerts are kept, and calls wait"),
+    }
+    tasks.spawn(named("watch", {
+        let engine = engine.clone();
+        let looked = Arc::new(move || engine.last_look());
+        let watcher = Watcher::new(store.clone(), clock.clone(), board.clone(), looked, watch_settings(&config));
+        watcher.run(stop_conversations.clone())
+    }));
+    if let Some(url) = &config.watch.heartbeat_url {
+        let url = url.parse().context("watch.heartbeat_url")?;
+        let every = Duration::from_secs(config.watch.heartbeat_every);
+        let signs = lifesign::run(url, every, board.clone(), clock.clone(), stop_conversations.clone());
+        tasks.spawn(named("signs of life", signs));
     }
     let preparing = ivr.clone();
     tokio::spawn(async move { preparing.prepare_standing().await });
@@ -115,7 +129,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         plan: Arc::new(config.plan.clone()),
         rules: Arc::new(config.rules()),
         script: Arc::clone(&script),
-        rings: chrono::TimeDelta::seconds(config.asterisk.as_ref().map_or(30, |asterisk| asterisk.ring_timeout).into()),
+        rings: rings(&config),
         alertmanager_per: config.alertmanager.per,
         caller_id: config.asterisk.as_ref().and_then(|asterisk| asterisk.caller_id.clone()),
         ami: client,
@@ -123,6 +137,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         access,
         passwords: Passwords::default(),
         login_days: config.tokens.login_days,
+        watch: board,
     };
     let limits = Limits {
         body: config.server.body_limit,
@@ -265,7 +280,7 @@ fn connect(asterisk: &config::Asterisk, shutdown: CancellationToken) -> (ami::Cl
     (client, notices)
 }
 
-fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech) -> dialer::Settings {
+fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech, board: &Board) -> dialer::Settings {
     dialer::Settings {
         dial: asterisk.dial.clone(),
         context: asterisk.context.clone(),
@@ -275,7 +290,23 @@ fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech
         rules: config.rules(),
         agi_url: config.agi_url(),
         sounds: speech.directory_on_pbx().to_string_lossy().into_owned(),
+        watch: board.clone(),
+        keep_events: config.watch.keep_events_days > 0,
     }
+}
+
+fn watch_settings(config: &Config) -> watch::Settings {
+    watch::Settings {
+        every: Duration::from_secs(config.watch.audit_every),
+        rings: rings(config),
+        dials: config.asterisk.is_some(),
+        keep_events: chrono::TimeDelta::days(config.watch.keep_events_days.into()),
+    }
+}
+
+/// How long a phone rings.
+fn rings(config: &Config) -> chrono::TimeDelta {
+    chrono::TimeDelta::seconds(config.asterisk.as_ref().map_or(30, |asterisk| asterisk.ring_timeout).into())
 }
 
 fn agi_settings(config: &Config, grace: Duration) -> agi::Settings {

@@ -42,6 +42,10 @@ pub struct Config {
     pub destinations: Destinations,
     /// How Alertmanager's groups become incidents.
     pub alertmanager: Alertmanager,
+    /// How it watches itself.
+    pub watch: Watch,
+    /// Where traces go.
+    pub telemetry: Telemetry,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
     /// Log-ins and access tokens.
@@ -67,7 +71,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 16] = [
     "server",
     "log",
     "database",
@@ -78,6 +82,8 @@ const SECTIONS: [&str; 14] = [
     "numbers",
     "destinations",
     "alertmanager",
+    "watch",
+    "telemetry",
     "api_keys",
     "tokens",
     "contacts",
@@ -134,6 +140,8 @@ impl Config {
             numbers: section(figment, "numbers", read),
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
+            watch: section(figment, "watch", read),
+            telemetry: section(figment, "telemetry", read),
             api_keys: optional(figment, "api_keys", read).unwrap_or_default(),
             tokens: section(figment, "tokens", read),
             contacts: optional(figment, "contacts", read).unwrap_or_default(),
@@ -177,8 +185,11 @@ fn is_setting(key: &figment::value::UncasedStr) -> bool {
 }
 
 /// Settings that can be given as the name of a file, by the variable that names it.
-const SECRETS: [(&str, &str); 2] =
-    [("RINGDOWN_ASTERISK__SECRET_FILE", "asterisk.secret"), ("RINGDOWN_DATABASE__URL_FILE", "database.url")];
+const SECRETS: [(&str, &str); 3] = [
+    ("RINGDOWN_ASTERISK__SECRET_FILE", "asterisk.secret"),
+    ("RINGDOWN_DATABASE__URL_FILE", "database.url"),
+    ("RINGDOWN_WATCH__HEARTBEAT_URL_FILE", "watch.heartbeat_url"),
+];
 
 /// `RINGDOWN_ASTERISK__SECRET_FILE=/run/secrets/ami` sets `asterisk.secret` to what stands in that file.
 fn secrets_from_files(mut figment: Figment, mistakes: &mut Vec<String>) -> Figment {

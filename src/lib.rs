@@ -20,6 +20,9 @@
 //! so that a simulation of any instant ([`engine::Engine::simulate`]) asks the very same. Heartbeats that did not
 //! come, reminders and scheduled calls enter at 1.
 //!
+//! Beside all of it [`watch`] looks every few seconds whether everything is as it should be. What it finds stands
+//! in `/readyz`, in the figures ([`telemetry`] says which there are) and in the log, and keeps [`lifesign`] silent.
+//!
 //! # Invariants
 //!
 //! - Nothing but [`escalation`] decides who is called next.
@@ -37,11 +40,11 @@
 //!
 //! | row | modules | know nothing of |
 //! |---|---|---|
-//! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] | anything |
+//! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] [`telemetry`] | anything |
 //! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
-//! | 3 | [`engine`] | Asterisk, HTTP |
-//! | 4 | [`dialer`] [`ivr`] [`api`] | each other |
+//! | 3 | [`engine`] [`watch`] | Asterisk, HTTP |
+//! | 4 | [`dialer`] [`ivr`] [`lifesign`] [`api`] | each other |
 //! | 5 | [`app`] [`cli`] | nothing is barred |
 
 pub mod access;
@@ -60,6 +63,7 @@ pub mod escalation;
 pub mod exchange;
 pub mod id;
 pub mod ivr;
+pub mod lifesign;
 pub mod oncall;
 pub mod phone;
 pub mod pin;
@@ -68,5 +72,7 @@ pub mod route;
 pub mod script;
 pub mod speech;
 pub mod store;
+pub mod telemetry;
 pub mod triage;
 pub mod wallclock;
+pub mod watch;

@@ -9,7 +9,7 @@ use std::{
 
 /// The rows, the one that knows least first. Modules in the same row do not know each other.
 const ROWS: [&[&str]; 6] = [
-    &["id", "clock", "phone", "pin", "wallclock"],
+    &["id", "clock", "phone", "pin", "wallclock", "telemetry"],
     &[
         "access",
         "escalation",
@@ -25,8 +25,8 @@ const ROWS: [&[&str]; 6] = [
         "speech",
     ],
     &["config", "store", "bus"],
-    &["engine"],
-    &["dialer", "ivr", "api"],
+    &["engine", "watch"],
+    &["dialer", "ivr", "lifesign", "api"],
     &["app", "cli"],
 ];
 /// The last row: nothing is barred there, its own row included.

@@ -27,6 +27,7 @@ pub struct Model {
     pub policy_version: Option<i64>,
     pub turn: i32,
     pub hushable: bool,
+    pub traceparent: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod calendar;
 pub mod call;
 pub mod call_incident;
+pub mod channel_event;
 pub mod contact;
 pub mod contact_group;
 pub mod contact_group_member;

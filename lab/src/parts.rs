@@ -43,6 +43,14 @@ pub fn alertmanager() -> Result<PathBuf> {
     part("RINGDOWN_LAB_ALERTMANAGER", "alertmanager")
 }
 
+/// Prometheus's tool that checks and tests rules.
+///
+/// # Errors
+/// If it was not fetched.
+pub fn promtool() -> Result<PathBuf> {
+    part("RINGDOWN_LAB_PROMTOOL", "prometheus")
+}
+
 /// The root of the project that this was built in.
 #[must_use]
 pub fn project() -> &'static Path {

@@ -23,6 +23,7 @@ use poem::{
     endpoint::EndpointExt,
     http::{HeaderName, HeaderValue, Method, StatusCode},
 };
+use poem_openapi::OperationId;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -34,6 +35,7 @@ use super::{
 use crate::{
     access::{Scope, address},
     config,
+    telemetry::trace,
 };
 
 /// What an import may take.
@@ -102,6 +104,8 @@ impl Around {
         let id = request_id(&request);
         let from = self.from(&request);
         let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
+        trace::follow(&span, request.header("traceparent"));
+        let began = tokio::time::Instant::now();
         let answer = async {
             let sender = self.sender(&request, from, &id).await;
             let left = match self.let_in(&request, &sender) {
@@ -128,8 +132,7 @@ impl Around {
         };
         let mut response = answer.instrument(span.clone()).await;
         span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-        let status = response.status().as_u16().to_string();
-        metrics::counter!("ringdown_http_requests_total", "status" => status).increment(1);
+        measure(response.data::<OperationId>().copied(), response.status(), began.elapsed());
         headers(&mut response, &id);
         response
     }
@@ -213,7 +216,14 @@ async fn answer(endpoint: Arc<impl Endpoint>, mut request: Request, bytes: usize
         }
         match endpoint.call(request).await {
             Ok(response) => response.into_response(),
-            Err(error) => error::from_framework(error),
+            Err(error) => {
+                let operation = error.data::<OperationId>().copied();
+                let mut response = error::from_framework(error);
+                if let Some(operation) = operation {
+                    response.set_data(operation);
+                }
+                response
+            }
         }
     };
     match tokio::time::timeout(time, within).await {
@@ -244,6 +254,19 @@ pub(super) fn guarded(
         }
         page.call(request).await.map(IntoResponse::into_response)
     })
+}
+
+/// By operation, never by path: whoever asks for what is not there must not make figures.
+fn measure(operation: Option<OperationId>, status: StatusCode, took: Duration) {
+    let operation = operation.map_or("none", |operation| operation.0);
+    let class = match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    metrics::counter!("ringdown_http_requests_total", "operation" => operation, "status" => class).increment(1);
+    metrics::histogram!("ringdown_http_request_duration_seconds", "operation" => operation).record(took);
 }
 
 fn headers(response: &mut Response, id: &str) {

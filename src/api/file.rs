@@ -99,12 +99,13 @@ download! {
     Csv, "text/csv", "text/csv; charset=utf-8; header=present"
 }
 download! {
-    /// JSON documents, one in a line.
-    Lines, "application/x-ndjson", "application/x-ndjson"
-}
-download! {
     /// Contact cards.
     Cards, "text/vcard", "text/vcard; charset=utf-8"
+}
+
+download! {
+    /// One JSON object per line.
+    Lines, "application/x-ndjson", "application/x-ndjson"
 }
 
 #[cfg(test)]

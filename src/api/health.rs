@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 
 use super::{State, Tag};
+use crate::watch;
 
 /// Health.
 pub struct Health(pub State);
@@ -31,6 +32,31 @@ struct Readiness {
     degraded: bool,
     /// Its parts.
     parts: Vec<Part>,
+    /// What the self-audit found amiss at its last look.
+    findings: Vec<Finding>,
+}
+
+/// Something that the self-audit found amiss.
+#[derive(Debug, Object)]
+#[oai(rename = "SelfAuditFinding")]
+struct Finding {
+    /// Which check found it, for programs: `database`, `incident_state`, `incident_deadline`,
+    /// `incident_overdue`, `call_unknown`, `call_stuck`, `engine`, `dialer`.
+    check: String,
+    /// How many there are of it.
+    count: u64,
+    /// What is the matter, in words.
+    detail: String,
+}
+
+impl From<watch::Finding> for Finding {
+    fn from(finding: watch::Finding) -> Self {
+        Self {
+            check: finding.check.as_str().to_owned(),
+            count: u64::try_from(finding.count).unwrap_or(u64::MAX),
+            detail: finding.detail,
+        }
+    }
 }
 
 /// Alive.
@@ -72,9 +98,19 @@ impl Health {
         let database = self.database().await;
         let engine = engine(self.0.engine.last_look(), now);
         let ready = database.ok && engine.ok;
-        let parts = vec![database, engine, self.pbx(), self.speech(), self.policy().await, self.kill_switch().await];
+        let findings = self.0.watch.findings();
+        let parts = vec![
+            database,
+            engine,
+            self.pbx(),
+            self.speech(),
+            self.policy().await,
+            self.kill_switch().await,
+            self_audit(&findings),
+        ];
         let degraded = parts.iter().any(|part| !part.ok);
-        let readiness = Json(Readiness { ready, degraded, parts });
+        let findings = findings.into_iter().map(Finding::from).collect();
+        let readiness = Json(Readiness { ready, degraded, parts, findings });
         if ready { Ready::Yes(readiness) } else { Ready::No(readiness) }
     }
 }
@@ -130,6 +166,14 @@ fn engine(last_look: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Part {
         Some(_) => part("engine", false, "has stopped looking at what is due"),
         None => part("engine", false, "has not begun"),
     }
+}
+
+fn self_audit(findings: &[watch::Finding]) -> Part {
+    if findings.is_empty() {
+        return part("self_audit", true, "finds nothing amiss");
+    }
+    let details: Vec<&str> = findings.iter().map(|finding| finding.detail.as_str()).collect();
+    part("self_audit", false, &details.join("; "))
 }
 
 fn part(name: &str, ok: bool, detail: &str) -> Part {

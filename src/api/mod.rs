@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod calendars;
 mod calls;
+mod channel_events;
 mod contacts;
 mod country;
 mod document;
@@ -78,6 +79,7 @@ use crate::{
     script::Script,
     speech::Speech,
     store::{Edit, Store},
+    watch::Board,
 };
 
 /// What the operations work with. Cheap to clone.
@@ -113,6 +115,8 @@ pub struct State {
     pub passwords: Passwords,
     /// Days that a log-in lasts without the password.
     pub login_days: u32,
+    /// What the self-audit found.
+    pub watch: Board,
 }
 
 impl State {
@@ -152,7 +156,7 @@ enum Tag {
 
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
-    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders),
+    (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders, channel_events::ChannelEvents),
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
@@ -193,7 +197,12 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             health::Health(with()),
             readiness::Readinesses(with()),
         ),
-        (calls::Calls(with()), scheduled_calls::ScheduledCalls(with()), reminders::Reminders(with())),
+        (
+            calls::Calls(with()),
+            scheduled_calls::ScheduledCalls(with()),
+            reminders::Reminders(with()),
+            channel_events::ChannelEvents(with()),
+        ),
         (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),

@@ -16,6 +16,7 @@ use crate::{
     route::destination::Rules,
     script::{Keypad, Script},
     store::Store,
+    watch::Board,
 };
 
 pub(super) async fn run() -> anyhow::Result<()> {
@@ -42,5 +43,6 @@ fn document() -> anyhow::Result<String> {
         access: Access::new(&[], Store::nowhere(), Clock::System, Tokens::new("", TimeDelta::zero(), &[])),
         passwords: Passwords::default(),
         login_days: 1,
+        watch: Board::default(),
     }))
 }

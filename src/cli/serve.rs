@@ -3,24 +3,20 @@
 use std::io::IsTerminal;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     app,
     config::{Config, Log, LogFormat},
+    telemetry::{self, trace::Traces},
 };
 
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
-    log_to_stderr(&config.log)?;
-    let metrics = PrometheusBuilder::new()
-        // From a millisecond to ten seconds: what a commit, a request, a sentence of speech takes.
-        .set_buckets(&[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
-        .context("metrics")?
-        .install_recorder()
-        .context("metrics")?;
+    let traces = config.telemetry.otlp_endpoint.as_deref().map(Traces::to).transpose().context("telemetry")?;
+    log_to_stderr(&config.log, traces.as_ref())?;
+    let metrics = telemetry::install().context("metrics")?;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -37,18 +33,21 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
         std::process::exit(130);
     });
-    app::run(config, Some(metrics), shutdown).await
+    let ran = app::run(config, Some(metrics), shutdown).await;
+    if let Some(traces) = traces {
+        let _ = tokio::task::spawn_blocking(|| traces.stop()).await;
+    }
+    ran
 }
 
-fn log_to_stderr(log: &Log) -> anyhow::Result<()> {
+/// The log to standard error, and spans to the collector, if there is one. What the one leaves out the other may have.
+fn log_to_stderr(log: &Log, traces: Option<&Traces>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level).context("log.level")?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
-    }
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.map(Traces::layer)).init();
     Ok(())
 }

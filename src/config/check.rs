@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use secrecy::ExposeSecret;
 
-use super::{Asterisk, Config, Policy};
+use super::{Asterisk, Config, Policy, Watch};
 use crate::{
     access::{SHORTEST_SECRET, Scopes, token, weak_secret},
     phone::{NumberingPlan, PhoneNumber},
@@ -40,6 +40,10 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
         && !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
     {
         wrong("database.url: begins with sqlite: or postgres://".into());
+    }
+    check_watch(&config.watch, &mut wrong);
+    if config.telemetry.otlp_endpoint.as_deref().is_some_and(|url| !is_address(url)) {
+        wrong("telemetry.otlp_endpoint: is no http:// or https:// address".into());
     }
     if let Some(asterisk) = &config.asterisk {
         check_asterisk(asterisk, &mut wrong);
@@ -107,6 +111,25 @@ fn check_origins(config: &Config, wrong: &mut impl FnMut(String)) {
     }
     if server.connections == 0 || server.requests_per_second == 0 || server.requests_at_once == 0 {
         wrong("server: connections, requests_per_second and requests_at_once are 1 at least".into());
+    }
+}
+
+fn is_address(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+}
+
+fn check_watch(watch: &Watch, wrong: &mut impl FnMut(String)) {
+    // What it is stands nowhere: it is a secret, most likely.
+    if watch.heartbeat_url.as_deref().is_some_and(|url| !is_address(url)) {
+        wrong("watch.heartbeat_url: is no http:// or https:// address".into());
+    }
+    for (name, seconds) in [("audit_every", watch.audit_every), ("heartbeat_every", watch.heartbeat_every)] {
+        if !(1..=3600).contains(&seconds) {
+            wrong(format!("watch.{name}: 1 to 3600 seconds"));
+        }
+    }
+    if watch.keep_events_days > 3650 {
+        wrong("watch.keep_events_days: at most 3650".into());
     }
 }
 

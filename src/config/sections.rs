@@ -313,6 +313,34 @@ pub enum Per {
     Alert,
 }
 
+/// How it watches itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watch {
+    /// Seconds between two looks of the self-audit.
+    pub audit_every: u64,
+    /// What is asked as long as the self-audit finds nothing; somebody there must notice when it is not.
+    pub heartbeat_url: Option<String>,
+    /// Seconds between two such requests.
+    pub heartbeat_every: u64,
+    /// Days for which Asterisk's events of our channels are kept; 0 keeps none.
+    pub keep_events_days: u32,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { audit_every: 15, heartbeat_url: None, heartbeat_every: 60, keep_events_days: 30 }
+    }
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// A collector that takes OTLP over HTTP; nothing is traced if it is not said.
+    pub otlp_endpoint: Option<String>,
+}
+
 /// Who may use the API.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

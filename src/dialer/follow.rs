@@ -6,9 +6,10 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
+use tracing::Instrument;
 
 use super::{
-    Shared,
+    ROUTE, Shared,
     progress::{Progress, Stage},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     id::IncidentId,
     route::cause::{Ending, classify, words},
     store::{Call, CallStatus, End},
+    telemetry::trace,
 };
 
 /// What a call's task is told.
@@ -58,6 +60,8 @@ struct Follow {
     progress: Progress,
     /// What it is known as in the database.
     status: CallStatus,
+    /// When `Originate` left, if it was this process that sent it.
+    placed: Option<Instant>,
     deadline: Instant,
     wrap_up: Option<Instant>,
     /// The PBX does not know the call: it is lost, unless something is heard of it until then.
@@ -73,6 +77,7 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
     let mut this = Follow {
         progress: Progress::new(call.id.to_string()),
         status: call.status,
+        placed: None,
         deadline: Instant::now() + ring + OVERDUE,
         wrap_up: None,
         vanished: None,
@@ -118,9 +123,21 @@ enum NotPlaced {
 }
 
 impl Follow {
+    /// Places it, as part of the trace of what it carries.
     async fn place(&mut self) -> Result<(), NotPlaced> {
+        let span = tracing::info_span!("originate", call = %self.call.id, route = ROUTE);
+        if trace::is_on() {
+            // Whatever is the matter with it, the call leaves.
+            let parent = self.shared.store.trace_of(self.call.id).await.ok().flatten();
+            trace::follow(&span, parent.as_deref());
+        }
+        self.place_now().instrument(span).await
+    }
+
+    async fn place_now(&mut self) -> Result<(), NotPlaced> {
         let action = self.originate().map_err(|error| NotPlaced::Refused(error.to_string()))?;
-        metrics::counter!("ringdown_originates_total").increment(1);
+        metrics::counter!("ringdown_originates_total", "route" => ROUTE).increment(1);
+        self.placed = Some(Instant::now());
         match self.shared.ami.act(action).await {
             Ok(_) => Ok(()),
             Err(ActError::Disconnected) => Err(NotPlaced::Never),
@@ -249,6 +266,9 @@ impl Follow {
         let written = if seen.answered && self.status != CallStatus::Answered {
             self.deadline = Instant::now() + LONGEST;
             self.status = CallStatus::Answered;
+            if let Some(placed) = self.placed.take() {
+                metrics::histogram!("ringdown_answer_seconds", "route" => ROUTE).record(placed.elapsed());
+            }
             store.call_answered(&self.call, now).await
         } else if seen.rang && self.status == CallStatus::Dialing {
             self.status = CallStatus::Ringing;

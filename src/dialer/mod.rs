@@ -8,6 +8,7 @@
 
 mod follow;
 mod progress;
+mod record;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +20,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::follow::{Beginning, Step, follow};
+use self::{
+    follow::{Beginning, Step, follow},
+    record::Recorder,
+};
 use crate::{
     ami::{Action, Client, Message, Notice, Notices},
     bus::{Bell, Bus},
@@ -32,14 +36,20 @@ use crate::{
         destination::{Dialed, Refusal, Rules},
     },
     store::{self, Call, CallStatus, End, Entry, Fact, Store},
+    watch::Board,
 };
 
 /// The longest pause between two looks at the rows. Short, since capacity comes back without a ring.
 const POLL: Duration = Duration::from_millis(500);
+/// How often the PBX is asked which calls it knows.
+const ROLL: Duration = Duration::from_secs(10);
 /// Queued calls looked at in one pass.
 const BATCH: u64 = 200;
 /// Steps that may wait for one call's task. A call has some forty events.
 const STEPS: usize = 256;
+
+/// The way out that calls take, as the figures name it.
+const ROUTE: &str = "asterisk";
 
 /// The events that the manager connection should deliver.
 pub const EVENTS: &[&str] = progress::EVENTS;
@@ -63,6 +73,10 @@ pub struct Settings {
     pub agi_url: String,
     /// The sound directory, as the PBX sees it.
     pub sounds: String,
+    /// Who wants to know that it works, and which calls the PBX knows.
+    pub watch: Board,
+    /// Whether Asterisk's events of our channels are kept.
+    pub keep_events: bool,
 }
 
 /// Prepares what will be said in a call, while its phone rings.
@@ -92,6 +106,9 @@ pub struct Dialer {
     /// The rows were compared with the live channels since the connection came up, and no event was
     /// missed since. Nothing is placed before that: a call that has no channel yet would be taken for lost.
     reconciled: bool,
+    /// A manager connection was up before.
+    connected_before: bool,
+    recorder: Recorder,
 }
 
 /// The caps that one pass has found reached.
@@ -130,6 +147,7 @@ impl Dialer {
         settings: Settings,
         prepare: Prepare,
     ) -> Self {
+        let recorder = Recorder::start(&store, settings.keep_events);
         let shared = Arc::new(Shared { store, engine, bus, clock, ami, settings });
         Self {
             shared,
@@ -140,6 +158,8 @@ impl Dialer {
             waiting: HashMap::new(),
             tasks: TaskTracker::new(),
             reconciled: false,
+            connected_before: false,
+            recorder,
         }
     }
 
@@ -148,6 +168,8 @@ impl Dialer {
         let mut ear = self.shared.bus.listen(Bell::Calls);
         // An interval, not a sleep: a stream of events must not put the next look off for ever.
         let mut poll = tokio::time::interval(POLL);
+        let mut roll = tokio::time::interval(ROLL);
+        roll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -157,15 +179,34 @@ impl Dialer {
                 },
                 () = ear.rung() => self.pass().await,
                 _ = poll.tick() => self.pass().await,
-                () = shutdown.cancelled() => return,
+                _ = roll.tick() => self.call_the_roll(),
+                () = shutdown.cancelled() => return self.recorder.stop().await,
             }
         }
+    }
+
+    /// Tells whoever watches which of our calls the PBX knows. Beside the loop: it may take its time.
+    fn call_the_roll(&self) {
+        let (shared, asked) = (Arc::clone(&self.shared), self.shared.clock.now());
+        if !shared.ami.is_connected() {
+            return;
+        }
+        self.tasks.spawn(async move {
+            match shared.ami.list(Action::new("Status"), "StatusComplete").await {
+                Ok(channels) => {
+                    let calls = channels.iter().filter_map(progress::call_of).collect();
+                    shared.settings.watch.pbx_knows(asked, calls);
+                }
+                Err(error) => tracing::debug!(%error, "the live channels are not known"),
+            }
+        });
     }
 
     async fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Event(message) => {
                 let Some(id) = progress::call_of(&message) else { return };
+                self.recorder.record(id, &message, self.shared.clock.now());
                 // A task that does not keep up with its own call's events loses some, and finds out by reconciliation.
                 if let Some(steps) = self.live.get(&id) {
                     let _ = steps.try_send(Step::Event(Box::new(message)));
@@ -174,6 +215,9 @@ impl Dialer {
             Notice::Connected { banner } => {
                 tracing::info!(%banner, "manager connection is up");
                 metrics::gauge!("ringdown_ami_connected").set(1);
+                if std::mem::replace(&mut self.connected_before, true) {
+                    metrics::counter!("ringdown_ami_reconnects_total").increment(1);
+                }
                 self.reconcile().await;
                 self.pass().await;
             }
@@ -184,6 +228,7 @@ impl Dialer {
             }
             Notice::Lost { events } => {
                 tracing::warn!(events, "manager events were lost; asking for the live channels");
+                metrics::counter!("ringdown_ami_events_lost_total").increment(events);
                 self.reconcile().await;
             }
         }
@@ -234,8 +279,9 @@ impl Dialer {
     /// Looks at the rows once: what nobody needs, what must be interrupted, what can be placed.
     async fn pass(&mut self) {
         self.live.retain(|_, steps| !steps.is_closed());
-        if let Err(error) = self.try_pass().await {
-            tracing::error!(%error, "the dialer cannot look at the calls; trying again");
+        match self.try_pass().await {
+            Ok(()) => self.shared.settings.watch.dialer_beats(self.shared.clock.now()),
+            Err(error) => tracing::error!(%error, "the dialer cannot look at the calls; trying again"),
         }
     }
 
@@ -387,7 +433,10 @@ impl Shared {
             tracing::warn!(call = %call.id, contact = ?call.contact, nth = call.number_index + 1, "there is no such number");
             metrics::counter!("ringdown_wrong_numbers_total").increment(1);
         }
-        metrics::counter!("ringdown_calls_total", "status" => end.status.as_str()).increment(1);
+        metrics::counter!("ringdown_calls_total", "route" => ROUTE, "outcome" => end.status.as_str()).increment(1);
+        if !found_route {
+            metrics::counter!("ringdown_calls_without_route_total", "route" => ROUTE).increment(1);
+        }
         tracing::info!(call = %call.id, status = %end.status, cause = end.cause, "call is over");
         if self.store.end_call(call.id, end, next, self.clock.now()).await? && !found_route {
             for carried in self.store.carried_by(call.id).await? {
@@ -398,6 +447,7 @@ impl Shared {
     }
 
     async fn refuse(&self, call: &Call, refusal: Refusal) -> Result<(), store::Error> {
+        metrics::counter!("ringdown_calls_refused_total").increment(1);
         let now = self.clock.now();
         let fact = Fact::CallRefused { to: call.to.clone(), why: refusal.to_string() };
         self.store.note(vec![Entry { incident: None, call: Some(call.id), at: now, fact }]).await?;

@@ -22,6 +22,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use alert::{Alert, PolicyChoice, Times, rank};
 pub use quiet::first_look;
@@ -35,6 +36,7 @@ use crate::{
     escalation::{self, Actor, Calls, Event, Position, Stage, State},
     id::IncidentId,
     store::{self, Fact, Incident, NewIncident, Said, Silence, Store},
+    telemetry::trace,
 };
 
 /// The longest pause between two looks at what is due.
@@ -189,7 +191,7 @@ impl Engine {
     /// # Errors
     /// If the database does not answer. An incident that cannot be advanced is logged and holds up no other.
     pub async fn tick(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), tokio::time::Instant::now());
         for (what, looked) in [
             ("silences", self.look_at_silences(now).await),
             ("heartbeats", self.look_at_heartbeats(now).await),
@@ -201,7 +203,6 @@ impl Engine {
             }
         }
         let due = self.store.due_incidents(now, BATCH).await?;
-        metrics::gauge!("ringdown_engine_due_incidents").set(u32::try_from(due.len()).unwrap_or(u32::MAX));
         futures_util::stream::iter(due)
             .for_each_concurrent(AT_ONCE, async |id| {
                 if let Err(error) = self.due(id).await {
@@ -214,6 +215,9 @@ impl Engine {
             tracing::error!(%error, "who is on duty cannot be noted; trying again");
         }
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+        metrics::histogram!("ringdown_engine_tick_duration_seconds").record(began.elapsed());
+        let finished = Duration::from_micros(u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0));
+        metrics::gauge!("ringdown_engine_last_tick_timestamp_seconds").set(finished);
         let next = [
             self.store.next_due().await?,
             self.store.next_silence().await?,
@@ -238,8 +242,12 @@ impl Engine {
     }
 
     async fn due(&self, id: IncidentId) -> Result<(), store::Error> {
-        for _ in 0..RACES {
+        for race in 0..RACES {
             let Some(incident) = self.store.incident(id).await? else { return Ok(()) };
+            let late = incident.due_at.and_then(|due_at| (self.clock.now() - due_at).to_std().ok());
+            if let (0, Some(late)) = (race, late) {
+                metrics::histogram!("ringdown_escalation_lag_seconds").record(late);
+            }
             let calls = match &incident.state {
                 State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
                 _ => Calls::Placed,
@@ -252,6 +260,7 @@ impl Engine {
         Err(store::Error::Conflict)
     }
 
+    #[tracing::instrument(name = "escalation", skip_all, fields(event = "raised"))]
     async fn open(&self, alert: &Alert) -> Result<Raised, store::Error> {
         let now = self.clock.now();
         let mut facts = Vec::new();
@@ -292,6 +301,7 @@ impl Engine {
             turn,
             hushable,
             source: alert.source.clone(),
+            traceparent: trace::current().map(|parent| parent.to_string()),
         };
         self.store.raise(new, change).await?;
         metrics::counter!("ringdown_incidents_raised_total").increment(1);
@@ -349,9 +359,23 @@ impl Engine {
         Err(store::Error::Conflict)
     }
 
+    /// Decides, as part of the incident's trace.
+    async fn decide(
+        &self,
+        incident: Incident,
+        event: Event,
+        facts: Vec<Fact>,
+        said: Option<(crate::id::CallId, Said)>,
+        content: Option<store::Content>,
+    ) -> Result<Applied, store::Error> {
+        let span = tracing::info_span!("escalation", incident = %incident.id, event = event.name());
+        trace::follow(&span, incident.traceparent.as_deref());
+        self.decide_now(incident, event, facts, said, content).instrument(span).await
+    }
+
     /// Decides and makes it true. Without an effect on the state, `facts` are written only if the
     /// incident is about something new (`content`).
-    async fn decide(
+    async fn decide_now(
         &self,
         incident: Incident,
         event: Event,
@@ -376,6 +400,10 @@ impl Engine {
         change.said = said;
         self.store.advance(incident.id, incident.version, change).await?;
         tracing::debug!(incident = %incident.id, state = ?std::mem::discriminant(&state), "incident advanced");
+        if matches!(state, State::Acknowledged { .. }) && !matches!(incident.state, State::Acknowledged { .. }) {
+            let took = (now - incident.raised_at).to_std().unwrap_or_default();
+            metrics::histogram!("ringdown_acknowledge_seconds").record(took);
+        }
         self.ring();
         let after = Incident {
             state,

@@ -212,6 +212,24 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its name, for whoever follows what is decided.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Due { .. } => "due",
+            Self::Acknowledged { .. } => "acknowledged",
+            Self::Escalated { .. } => "escalated",
+            Self::NoWayOut { .. } => "no_way_out",
+            Self::Resolved { .. } => "resolved",
+            Self::Repeated => "repeated",
+            Self::Worsened => "worsened",
+            Self::HushChanged => "hush_changed",
+            Self::Rescheduled { .. } => "rescheduled",
+        }
+    }
+}
+
 /// What became of a round's calls so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {

@@ -6,6 +6,7 @@
 
 pub mod contacts;
 pub mod csv;
+pub mod events;
 pub mod ical;
 mod lines;
 mod time;

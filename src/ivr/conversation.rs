@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use chrono::{DateTime, Utc};
+use tokio::{sync::Semaphore, time::Instant};
+use tracing::Instrument;
 
 use super::{Interrupted, Ivr};
 use crate::{
@@ -23,6 +25,8 @@ struct Conversation<'a> {
     call: Call,
     language: &'static str,
     pin: Pin,
+    /// When it was answered, and what was waited on purpose since; until the first alert begins.
+    first_word: Option<(DateTime<Utc>, Duration)>,
 }
 
 /// What is known of a callee's PIN.
@@ -52,12 +56,18 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     let language = ivr.language(&session);
     let began_before = session.incidents.iter().any(|carried| carried.said != Said::Waiting);
     let pin = session.pin_hash.map_or(Pin::NotNeeded, |hash| Pin::Needed { hash, tries: PIN_TRIES });
-    let mut this = Conversation { ivr, channel, call: session.call, language, pin };
+    let answered = session.call.answered_at.unwrap_or_else(|| ivr.clock.now());
+    let mut this = Conversation { ivr, channel, call: session.call, language, pin, first_word: None };
     ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
     if began_before {
         this.note(None, Fact::Reconnected { to: this.call.to.clone() }).await?;
     }
+    let began = Instant::now();
     let early = if began_before { None } else { this.wait(ivr.settings.lead_in).await? };
+    if !began_before && early.is_none() {
+        metrics::histogram!("ringdown_lead_in_seconds").record(began.elapsed());
+        this.first_word = Some((answered, began.elapsed()));
+    }
     this.speak_all(early).await?;
     let unanswered = !this.undecided().await?.is_empty();
     this.say(if unanswered { &Line::NotAcknowledged } else { &Line::Goodbye }).await?;
@@ -142,7 +152,7 @@ impl Conversation<'_> {
                 }
             };
             let Some(digit) = digit else { continue };
-            self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
+            self.pressed(digit).await?;
             match self.ivr.script.keypad().action(digit.as_char()) {
                 Some(Action::Repeat) => spoken = 0,
                 Some(Action::Next) if of > 1 => return self.undecided_turn(incident).await,
@@ -165,6 +175,12 @@ impl Conversation<'_> {
         self.undecided_turn(incident).await
     }
 
+    /// A key was pressed: it is written down.
+    async fn pressed(&self, digit: Digit) -> Result<()> {
+        let span = tracing::info_span!("digit", digit = %digit.as_char());
+        Ok(self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).instrument(span).await?)
+    }
+
     async fn undecided_turn(&self, incident: &Incident) -> Result<()> {
         Ok(self.ivr.store.said(self.call.id, incident.id, Said::Unanswered).await?)
     }
@@ -184,7 +200,7 @@ impl Conversation<'_> {
                 None => self.wait(self.ivr.settings.wait).await?,
             };
             let Some(digit) = digit else { return Ok(()) };
-            self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).await?;
+            self.pressed(digit).await?;
             match self.ivr.script.keypad().action(digit.as_char()) {
                 Some(Action::Acknowledge) if !self.may(Action::Acknowledge).await? => {}
                 Some(Action::Acknowledge) => {
@@ -319,6 +335,10 @@ impl Conversation<'_> {
 
     /// Speaks the alert once; a key ends it. Without a sound of its own, the stand-in; without that, beeps.
     async fn speak_alert(&mut self, sound: Option<&Sound>) -> Result<Option<Digit>> {
+        if let Some((answered, lead_in)) = self.first_word.take() {
+            let since = (self.ivr.clock.now() - answered).to_std().unwrap_or_default();
+            metrics::histogram!("ringdown_first_word_seconds").record(since.saturating_sub(lead_in));
+        }
         if let Some(sound) = sound {
             match self.play(sound, Digits::ALL).await {
                 Err(Interrupted::Channel(agi::Error::Unplayable { file })) => {

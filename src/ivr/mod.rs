@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use prepare::STANDING;
 use subtle::ConstantTimeEq;
+use tracing::Instrument;
 
 use crate::{
     agi,
@@ -20,6 +21,7 @@ use crate::{
     script::Script,
     speech::Speech,
     store::{self, Session, Store},
+    telemetry::trace,
 };
 
 /// How we talk.
@@ -97,8 +99,13 @@ impl Ivr {
             }
         };
         let call = known.call.id;
+        metrics::counter!("ringdown_agi_sessions_total").increment(1);
         metrics::gauge!("ringdown_agi_sessions").increment(1);
-        let ended = conversation::hold(self, session, known).await;
+        let span = tracing::info_span!("agi", %call);
+        // Several incidents in one call are in the trace of the first.
+        let traced = known.incidents.iter().find_map(|carried| carried.incident.traceparent.as_deref());
+        trace::follow(&span, traced);
+        let ended = conversation::hold(self, session, known).instrument(span).await;
         metrics::gauge!("ringdown_agi_sessions").decrement(1);
         match ended {
             Ok(()) => {}

@@ -196,9 +196,11 @@ impl Speech {
     }
 
     async fn speak(&self, language: &str, text: &str) -> Result<Pcm, Error> {
+        let began = tokio::time::Instant::now();
         // A semaphore that is never closed always has a permit to give in the end.
         let _permit = self.at_once.acquire().await.map_err(|_| Error::Engine("speech has stopped".into()))?;
         let spoken = self.engine.speak(language, text).await;
+        metrics::histogram!("ringdown_speech_synthesis_seconds").record(began.elapsed());
         self.works.store(spoken.is_ok(), Ordering::Relaxed);
         if spoken.is_err() {
             metrics::counter!("ringdown_speech_failures_total").increment(1);

@@ -449,8 +449,23 @@ impl Edit {
     }
 }
 
-/// Writes a line, as part of the change that it is about.
+/// Writes a line, as part of the change that it is about: without the one there is not the other.
 pub(super) async fn append(
+    tx: &DatabaseTransaction,
+    author: &Author,
+    subject: Subject,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<(), Error> {
+    let written = write(tx, author, subject, before, after).await;
+    if let Err(error) = &written {
+        metrics::counter!("ringdown_audit_failures_total").increment(1);
+        tracing::error!(%error, "a change could not be written to the audit log, and was not made");
+    }
+    written
+}
+
+async fn write(
     tx: &DatabaseTransaction,
     author: &Author,
     subject: Subject,

@@ -43,6 +43,8 @@ pub struct Incident {
     pub due_at: Option<DateTime<Utc>>,
     /// Counts its changes.
     pub version: i64,
+    /// Where its trace stood when it was raised, as in the header `traceparent`, if it was traced.
+    pub traceparent: Option<String>,
     /// When it was raised.
     pub raised_at: DateTime<Utc>,
     /// When it last changed.
@@ -100,6 +102,8 @@ pub struct NewIncident {
     pub hushable: bool,
     /// Who sent it.
     pub source: String,
+    /// Where its trace stands.
+    pub traceparent: Option<String>,
 }
 
 /// A decision, to be made true at once or not at all.
@@ -202,6 +206,7 @@ impl Store {
                     policy_version: Set(new.policy_id.map(|(_, version)| version)),
                     turn: Set(turn_number(new.turn)),
                     hushable: Set(new.hushable),
+                    traceparent: Set(new.traceparent),
                 };
                 incident::Entity::insert(row).exec_without_returning(tx).await?;
                 write_members(tx, new.id, content.members, change.now).await?;
@@ -457,6 +462,7 @@ pub(super) fn read(row: incident::Model, members: Vec<incident_member::Model>) -
         state: serde_json::from_value(row.state_document)?,
         due_at: row.due_at,
         version: row.version,
+        traceparent: row.traceparent,
         raised_at: row.raised_at,
         updated_at: row.updated_at,
     })

@@ -8,6 +8,7 @@ mod api_keys;
 mod audit;
 mod calendars;
 mod calls;
+mod channel_events;
 mod contacts;
 mod feeds;
 mod heartbeats;
@@ -25,6 +26,7 @@ mod silences;
 pub mod timeline;
 mod users;
 mod uses;
+mod watch;
 mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
@@ -39,6 +41,7 @@ pub use api_keys::{ApiKey, ApiKeyData};
 pub use audit::{ActorKind, AuditFilter, AuditLine, Author, Chain, Edit};
 pub use calendars::NamedCalendar;
 pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
+pub use channel_events::{ChannelEvent, ChannelEventFilter};
 pub use contacts::{
     Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
     ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
@@ -57,6 +60,7 @@ pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
 pub use users::{User, UserChange, UserData};
 pub use uses::Deletion;
+pub use watch::{Figures, LiveCall, OpenIncident};
 
 use crate::id;
 

@@ -14,7 +14,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::Error;
 
@@ -28,6 +31,7 @@ type Work = Box<dyn for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Res
 struct Job {
     work: Work,
     done: oneshot::Sender<Result<(), Error>>,
+    since: Instant,
 }
 
 /// The handle; the task ends with the last one.
@@ -66,7 +70,7 @@ impl Writer {
             .boxed()
         });
         let (done, answer) = oneshot::channel();
-        self.jobs.send(Job { work, done }).await.map_err(|_| Error::stopped())?;
+        self.jobs.send(Job { work, done, since: Instant::now() }).await.map_err(|_| Error::stopped())?;
         answer.await.map_err(|_| Error::stopped())??;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or_else(Error::stopped)
@@ -81,21 +85,31 @@ where
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         metrics::histogram!("ringdown_store_writes_per_commit").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        let began = Instant::now();
+        for job in &batch {
+            metrics::histogram!("ringdown_store_queue_seconds").record(began - job.since);
+        }
         let connection = match database.take() {
             Some(connection) => Ok(connection),
             None => connect().await,
         };
         match connection {
             Ok(connection) => {
-                if commit(&connection, batch.drain(..)).await == Connection::Sound {
+                let state = commit(&connection, batch.drain(..)).await;
+                metrics::histogram!("ringdown_store_commit_duration_seconds").record(began.elapsed());
+                if state == Connection::Sound {
                     database = Some(connection);
                 } else {
+                    metrics::counter!("ringdown_store_commit_failures_total").increment(1);
                     // Closing may wait for what is stuck on it; nobody needs to wait for that.
                     tracing::error!("the database connection is given up after an error; making a new one");
                     tokio::spawn(connection.close());
                 }
             }
-            Err(error) => refuse(batch.drain(..).map(|job| job.done), &error),
+            Err(error) => {
+                metrics::counter!("ringdown_store_commit_failures_total").increment(1);
+                refuse(batch.drain(..).map(|job| job.done), &error);
+            }
         }
     }
 }
@@ -128,7 +142,7 @@ async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Jo
     // Whoever's work failed hears it after the commit as well: what it failed for may have been written
     // by a job in front of it, and they will look.
     let mut waiting = Vec::new();
-    while let Some(Job { work, done }) = jobs.next() {
+    while let Some(Job { work, done, since: _ }) = jobs.next() {
         match savepoint(&transaction, work).await {
             Ok(result) => waiting.push((done, result)),
             Err(broken) => {

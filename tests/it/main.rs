@@ -20,3 +20,5 @@ mod scheduled;
 mod schedules;
 mod simulation;
 mod store;
+mod traces;
+mod watch;

@@ -115,6 +115,7 @@ pub fn new_incident(dedup_key: &str) -> NewIncident {
         turn: 0,
         hushable: true,
         source: "a test".into(),
+        traceparent: None,
     }
 }
 

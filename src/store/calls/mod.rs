@@ -7,10 +7,10 @@ pub(super) mod queue;
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use entity::{call, call_incident};
+use entity::{call, call_incident, incident};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, QueryTrait,
     sea_query::{Query, SelectStatement, SimpleExpr},
 };
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    const LIVE: [Self; 4] = [Self::Pending, Self::Dialing, Self::Ringing, Self::Answered];
-    const ON_THE_LINE: [Self; 3] = [Self::Dialing, Self::Ringing, Self::Answered];
+    pub(super) const LIVE: [Self; 4] = [Self::Pending, Self::Dialing, Self::Ringing, Self::Answered];
+    pub(super) const ON_THE_LINE: [Self; 3] = [Self::Dialing, Self::Ringing, Self::Answered];
 
     /// Its name in the table and in the API.
     #[must_use]
@@ -265,6 +265,22 @@ impl Store {
             .all(&self.read)
             .await?;
         rows.into_iter().map(|row| read_carried(&row)).collect()
+    }
+
+    /// Where the trace of what a call carries stood when it was raised: the first of it that was traced.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn trace_of(&self, id: CallId) -> Result<Option<String>, Error> {
+        let carried = call_incident::Entity::find()
+            .filter(call_incident::Column::CallId.eq(id.0))
+            .select_only()
+            .column(call_incident::Column::IncidentId);
+        let traced = incident::Entity::find()
+            .filter(incident::Column::Id.in_subquery(carried.into_query()))
+            .filter(incident::Column::Traceparent.is_not_null())
+            .order_by_asc(incident::Column::Id);
+        Ok(traced.one(&self.read).await?.and_then(|row| row.traceparent))
     }
 
     /// A page of calls, newest first.
