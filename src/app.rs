@@ -17,6 +17,7 @@ use crate::{
     dialer::{self, Dialer},
     engine::Engine,
     escalation::{Policy, Step, Target},
+    herald::Herald,
     id::ContactId,
     ivr::{self, Ivr},
     route::Capacity,
@@ -72,6 +73,9 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let grace = Duration::from_secs(config.server.grace);
     // Requests end first, then conversations, then the connection to the PBX.
     let (stop_conversations, stop_dialing) = (CancellationToken::new(), CancellationToken::new());
+    let stop_http = CancellationToken::new();
+    // Listeners leave with the requests: they would stay for ever.
+    let herald = Herald::new(store.clone(), config.server.listeners, stop_http.clone()).await.context("events")?;
     let disconnect = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut dialing = JoinSet::new();
@@ -82,6 +86,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         "FastAGI",
         agi::run(agi_listener, agi_settings(&config, grace), talk, stop_conversations.clone()),
     ));
+    tasks.spawn(named("events", herald.clone().run(stop_conversations.clone())));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
     tasks.spawn(named("cleaning", clean(speech.clone(), clock.clone(), keep(&config), stop_conversations.clone())));
     let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
@@ -108,6 +113,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         store: store.clone(),
         engine,
         bus,
+        herald,
         clock,
         plan: Arc::new(config.plan.clone()),
         rules: Arc::new(config.rules()),
@@ -126,7 +132,6 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         docs: config.server.docs,
     };
     let app = api::app(state, Keys::new(&config.api_keys), limits, metrics);
-    let stop_http = CancellationToken::new();
     let mut http = JoinSet::new();
     http.spawn(named("HTTP", serve_http(acceptor, app, stop_http.clone(), grace)));
     tracing::info!(http = %config.server.listen, agi = %config.agi.listen, "ringdown is up");

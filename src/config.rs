@@ -42,6 +42,8 @@ pub struct Config {
     pub destinations: Destinations,
     /// How Alertmanager's groups become incidents.
     pub alertmanager: Alertmanager,
+    /// How other systems are told of events.
+    pub webhooks: Webhooks,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
     /// People, made once, by name.
@@ -65,7 +67,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "log",
     "database",
@@ -76,6 +78,7 @@ const SECTIONS: [&str; 13] = [
     "numbers",
     "destinations",
     "alertmanager",
+    "webhooks",
     "api_keys",
     "contacts",
     "policies",
@@ -131,6 +134,7 @@ impl Config {
             numbers: section(figment, "numbers", read),
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
+            webhooks: section(figment, "webhooks", read),
             api_keys: optional(figment, "api_keys", read).unwrap_or_default(),
             contacts: optional(figment, "contacts", read).unwrap_or_default(),
             policies: optional(figment, "policies", read).unwrap_or_default(),

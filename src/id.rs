@@ -94,6 +94,14 @@ id! {
     FeedId
 }
 id! {
+    /// A webhook: somebody who is told of events.
+    WebhookId
+}
+id! {
+    /// What is told to somebody of one event.
+    DeliveryId
+}
+id! {
     /// One line of a timeline.
     EventId
 }
@@ -115,6 +123,12 @@ impl IncidentId {
 #[must_use]
 pub fn token() -> String {
     hex::encode(rand::random::<[u8; 16]>())
+}
+
+/// 256 random bits in hexadecimal: a secret that somebody else is given.
+#[must_use]
+pub fn secret() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
 }
 
 #[cfg(test)]

@@ -20,10 +20,13 @@
 //! so that a simulation of any instant ([`engine::Engine::simulate`]) asks the very same. Heartbeats that did not
 //! come, reminders and scheduled calls enter at 1.
 //!
+//! Every line of a timeline is an event that others are told of: [`herald`] tells whoever listens to the
+//! stream of events, [`notifier`] webhooks and the callbacks of calls, which leave by [`webhook`].
+//!
 //! # Invariants
 //!
 //! - Nothing but [`escalation`] decides who is called next.
-//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`] and [`agi`] knows a wire.
+//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`], [`agi`] and [`webhook`] knows a wire.
 //! - Whatever must survive a restart is in a row; whatever is in memory may be lost at any moment.
 //! - A wake-up carries no information: every worker looks at the state, and polls anyway.
 //! - No transaction stays open across a network call.
@@ -38,10 +41,10 @@
 //! | row | modules | know nothing of |
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] | anything |
-//! | 1 | [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
+//! | 1 | [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] [`webhook`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
-//! | 3 | [`engine`] | Asterisk, HTTP |
-//! | 4 | [`dialer`] [`ivr`] [`api`] | each other |
+//! | 3 | [`engine`] [`herald`] | Asterisk, HTTP |
+//! | 4 | [`dialer`] [`ivr`] [`notifier`] [`api`] | each other |
 //! | 5 | [`app`] [`cli`] | nothing is barred |
 
 pub mod agi;
@@ -57,8 +60,10 @@ pub mod dialer;
 pub mod engine;
 pub mod escalation;
 pub mod exchange;
+pub mod herald;
 pub mod id;
 pub mod ivr;
+pub mod notifier;
 pub mod oncall;
 pub mod phone;
 pub mod pin;
@@ -69,3 +74,4 @@ pub mod speech;
 pub mod store;
 pub mod triage;
 pub mod wallclock;
+pub mod webhook;

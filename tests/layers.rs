@@ -22,10 +22,11 @@ const ROWS: [&[&str]; 6] = [
         "ami",
         "agi",
         "speech",
+        "webhook",
     ],
     &["config", "store", "bus"],
-    &["engine"],
-    &["dialer", "ivr", "api"],
+    &["engine", "herald"],
+    &["dialer", "ivr", "notifier", "api"],
     &["app", "cli"],
 ];
 /// The last row: nothing is barred there, its own row included.

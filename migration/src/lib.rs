@@ -6,6 +6,7 @@ use sea_orm_migration::{MigrationTrait, async_trait};
 
 mod m20261120_000001_spine;
 mod m20261121_000001_people_and_time;
+mod m20261122_000002_telling;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -13,6 +14,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261120_000001_spine::Migration), Box::new(m20261121_000001_people_and_time::Migration)]
+        vec![
+            Box::new(m20261120_000001_spine::Migration),
+            Box::new(m20261121_000001_people_and_time::Migration),
+            Box::new(m20261122_000002_telling::Migration),
+        ]
     }
 }

@@ -13,6 +13,7 @@ mod calls;
 mod contacts;
 mod country;
 mod error;
+mod events;
 mod feeds;
 mod fields;
 mod file;
@@ -60,6 +61,7 @@ use crate::{
     clock::Clock,
     config::{Access, Per},
     engine::Engine,
+    herald::Herald,
     phone::NumberingPlan,
     route::destination::Rules,
     script::Script,
@@ -76,6 +78,8 @@ pub struct State {
     pub engine: Engine,
     /// Wake-ups.
     pub bus: Bus,
+    /// Who tells listeners of events.
+    pub herald: Herald,
     /// The time.
     pub clock: Clock,
     /// How numbers are read.
@@ -131,6 +135,8 @@ enum Tag {
     Schedules,
     /// When it counts: business hours and holidays.
     Calendars,
+    /// What happens, told as it happens.
+    Events,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
@@ -143,6 +149,7 @@ type Apis = (
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
+    events::Events,
 );
 
 /// What an import may take.
@@ -198,6 +205,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             calendars::Calendars(with()),
             feeds::Feeds(with()),
         ),
+        events::Events(with()),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \

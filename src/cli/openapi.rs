@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     config::Per,
     engine::Engine,
+    herald::Herald,
     phone::NumberingPlan,
     route::destination::Rules,
     script::{Keypad, Script},
@@ -26,6 +27,7 @@ fn document() -> anyhow::Result<String> {
     let (store, bus, clock) = (Store::nowhere(), Bus::default(), Clock::System);
     Ok(api::document(&api::State {
         engine: Engine::new(store.clone(), bus.clone(), clock.clone()),
+        herald: Herald::nowhere(store.clone()),
         store,
         bus,
         clock,

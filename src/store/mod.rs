@@ -5,8 +5,11 @@
 //! still is what the engine saw.
 
 mod calendars;
+mod callbacks;
 mod calls;
 mod contacts;
+mod deliveries;
+mod events;
 mod feeds;
 mod heartbeats;
 mod incidents;
@@ -21,6 +24,7 @@ mod settings;
 mod silences;
 pub mod timeline;
 mod uses;
+mod webhooks;
 mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
@@ -37,6 +41,8 @@ pub use contacts::{
     Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
     ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
 };
+pub use deliveries::{Delivery, DeliveryFilter, DeliveryStatus, NewDelivery};
+pub use events::Happened;
 pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
@@ -49,6 +55,7 @@ pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
 pub use uses::Deletion;
+pub use webhooks::{Webhook, WebhookData};
 
 use crate::id;
 

@@ -14,9 +14,9 @@ use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Error;
+use super::{Error, events};
 
 /// Writes that may wait at once; one more waits for room outside.
 const QUEUE: usize = 1024;
@@ -34,6 +34,8 @@ struct Job {
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    /// Counts commits that had events in them.
+    events: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -43,8 +45,14 @@ impl Writer {
         C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send + 'static,
     {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(run(database, connect, queue));
-        Self { jobs }
+        let events = watch::Sender::new(0);
+        tokio::spawn(run(database, connect, queue, events.clone()));
+        Self { jobs, events }
+    }
+
+    /// Changes with every commit that had events in it.
+    pub(super) fn events_written(&self) -> watch::Receiver<u64> {
+        self.events.subscribe()
     }
 
     /// Runs `work` in a transaction and returns what it returned once that is durable. If it fails,
@@ -73,7 +81,7 @@ impl Writer {
     }
 }
 
-async fn run<C>(database: DatabaseConnection, connect: C, mut queue: mpsc::Receiver<Job>)
+async fn run<C>(database: DatabaseConnection, connect: C, mut queue: mpsc::Receiver<Job>, events: watch::Sender<u64>)
 where
     C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send,
 {
@@ -87,7 +95,7 @@ where
         };
         match connection {
             Ok(connection) => {
-                if commit(&connection, batch.drain(..)).await == Connection::Sound {
+                if commit(&connection, batch.drain(..), &events).await == Connection::Sound {
                     database = Some(connection);
                 } else {
                     // Closing may wait for what is stuck on it; nobody needs to wait for that.
@@ -111,7 +119,11 @@ enum Connection {
 
 /// Runs all jobs in one transaction; each that fails is undone by itself. If one cannot be undone by
 /// itself, nobody is told that anything was done.
-async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Job>) -> Connection {
+async fn commit(
+    database: &DatabaseConnection,
+    mut jobs: impl Iterator<Item = Job>,
+    events: &watch::Sender<u64>,
+) -> Connection {
     let options = TransactionOptions {
         // The write lock is taken at once: a transaction that reads first and writes then could find
         // the database changed in between, which SQLite answers with an error.
@@ -138,8 +150,18 @@ async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Jo
             }
         }
     }
+    let numbered = match events::number(&transaction).await {
+        Ok(numbered) => numbered,
+        Err(error) => {
+            refuse(waiting.into_iter(), &Error::from(error));
+            return Connection::Broken;
+        }
+    };
     match transaction.commit().await {
         Ok(()) => {
+            if numbered {
+                events.send_modify(|commits| *commits = commits.wrapping_add(1));
+            }
             waiting.into_iter().for_each(|done| drop(done.send(Ok(()))));
             Connection::Sound
         }

@@ -6,6 +6,7 @@ mod cli;
 mod contacts;
 mod databases;
 mod engine;
+mod events;
 mod faults;
 mod groups;
 mod harness;
