@@ -20,10 +20,12 @@ use crate::{
     herald::Herald,
     id::ContactId,
     ivr::{self, Ivr},
+    notifier::{self, Notifier},
     route::Capacity,
     script::Script,
     speech::{self, Keep, Speech},
     store::{ContactData, ContactNumber, PolicyData, Store},
+    webhook,
 };
 
 /// Sounds are looked over so often for some that can go.
@@ -86,6 +88,10 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         "FastAGI",
         agi::run(agi_listener, agi_settings(&config, grace), talk, stop_conversations.clone()),
     ));
+    let sender = webhook::Sender::new(&config.webhooks.allow, Duration::from_secs(config.webhooks.timeout))
+        .context("HTTP client of webhooks")?;
+    let notifier = Notifier::new(store.clone(), clock.clone(), sender.clone(), notifier_settings(&config.webhooks));
+    tasks.spawn(named("notifier", notifier.run(stop_conversations.clone())));
     tasks.spawn(named("events", herald.clone().run(stop_conversations.clone())));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
     tasks.spawn(named("cleaning", clean(speech.clone(), clock.clone(), keep(&config), stop_conversations.clone())));
@@ -123,6 +129,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         caller_id: config.asterisk.as_ref().and_then(|asterisk| asterisk.caller_id.clone()),
         ami: client,
         speech: Some(speech.clone()),
+        sender: Some(sender),
     };
     let limits = Limits {
         body: config.server.body_limit,
@@ -288,6 +295,16 @@ fn ivr_settings(config: &Config) -> ivr::Settings {
         repeat: config.call.repeat,
         wait: Duration::from_millis(config.call.wait),
         pin_to_acknowledge: config.call.pin_to_acknowledge,
+    }
+}
+
+fn notifier_settings(webhooks: &config::Webhooks) -> notifier::Settings {
+    notifier::Settings {
+        timeout: chrono::TimeDelta::seconds(webhooks.timeout.try_into().unwrap_or(60)),
+        tries: webhooks.tries,
+        retry: chrono::TimeDelta::seconds(webhooks.retry.into()),
+        keep: chrono::TimeDelta::days(webhooks.keep_days.into()),
+        keep_dead: chrono::TimeDelta::days(webhooks.keep_dead_days.into()),
     }
 }
 

@@ -82,6 +82,12 @@ struct NewCall {
     time_zone: Option<String>,
     /// What is done if `at` is past: refused, or placed now.
     late: Option<Late>,
+    /// Where every change of the call's status is told, and of its incident's: as with webhooks, signed
+    /// with the secret of `GET /api/v2/webhooks/callback-secret`. What is sent has the event's `id`,
+    /// `sequence`, `at` and `kind`, the `incident`, the `call_id`, and `status` (`pending`, `dialing`,
+    /// `ringing`, `answered`, `completed`, `busy`, `no_answer`, `failed`) or `incident_status`.
+    #[oai(validator(min_length = 1, max_length = 2000))]
+    callback_url: Option<String>,
     /// Seconds after its time when it is too late to call, should the server be away then.
     #[oai(default = "quarter_of_an_hour", validator(minimum(value = "1"), maximum(value = "604800")))]
     #[serde(default = "quarter_of_an_hour")]
@@ -208,6 +214,9 @@ impl Calls {
         if call.text.trim().is_empty() {
             return Err(Problem::malformed("text: is empty"));
         }
+        if let Some(url) = &call.callback_url {
+            self.0.receiver("callback_url", url).await?;
+        }
         let at = call.at.as_deref().map(|at| moment::instant("at", at, call.time_zone.as_deref())).transpose()?;
         let at = match (at, call.late) {
             (Some(at), late) if at <= self.0.clock.now() => match late {
@@ -216,18 +225,20 @@ impl Calls {
             },
             (at, _) => at,
         };
-        let incident = self
-            .0
-            .engine
-            .place(DirectCall {
-                to,
-                text: text(call.text),
-                attempts: call.attempts,
-                attempt_delay: call.attempt_delay,
-                source: caller.0.name,
-                schedule: at.map(|at| times(at, call.expires)),
-            })
-            .await?;
+        let incident = IncidentId::generate();
+        if let Some(url) = call.callback_url {
+            // Before the incident: what becomes of it is told from its first moment on.
+            self.0.store.call_back(incident, url, self.0.clock.now()).await?;
+        }
+        let direct = DirectCall {
+            to,
+            text: text(call.text),
+            attempts: call.attempts,
+            attempt_delay: call.attempt_delay,
+            source: caller.0.name,
+            schedule: at.map(|at| times(at, call.expires)),
+        };
+        self.0.engine.place_as(incident, direct).await?;
         let filter = CallFilter { incident: Some(incident), ..CallFilter::default() };
         let calls = self.0.store.calls(filter, 1).await?;
         let id = calls.items.first().map(|call| call.id.0);

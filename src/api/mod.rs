@@ -40,6 +40,7 @@ mod tagged;
 mod targets;
 mod times;
 mod version;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,6 +68,7 @@ use crate::{
     script::Script,
     speech::Speech,
     store::Store,
+    webhook::Sender,
 };
 
 /// What the operations work with. Cheap to clone.
@@ -98,6 +100,8 @@ pub struct State {
     pub ami: Option<Client>,
     /// Speech, if there is any.
     pub speech: Option<Speech>,
+    /// Knows which URLs may be told of events.
+    pub sender: Option<Sender>,
 }
 
 /// What stands around every request.
@@ -137,6 +141,8 @@ enum Tag {
     Calendars,
     /// What happens, told as it happens.
     Events,
+    /// Who else is told of what happens.
+    Webhooks,
     /// No call leaves while it is on.
     KillSwitch,
     /// Whether the server does its work.
@@ -149,7 +155,7 @@ type Apis = (
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
-    events::Events,
+    (events::Events, webhooks::Webhooks),
 );
 
 /// What an import may take.
@@ -205,7 +211,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             calendars::Calendars(with()),
             feeds::Feeds(with()),
         ),
-        events::Events(with()),
+        (events::Events(with()), webhooks::Webhooks(with())),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \

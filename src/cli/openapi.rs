@@ -39,5 +39,6 @@ fn document() -> anyhow::Result<String> {
         caller_id: None,
         ami: None,
         speech: None,
+        sender: None,
     }))
 }

@@ -21,3 +21,4 @@ mod scheduled;
 mod schedules;
 mod simulation;
 mod store;
+mod webhooks;
