@@ -94,7 +94,11 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     tasks.spawn(named("notifier", notifier.run(stop_conversations.clone())));
     tasks.spawn(named("events", herald.clone().run(stop_conversations.clone())));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
-    tasks.spawn(named("cleaning", clean(speech.clone(), clock.clone(), keep(&config), stop_conversations.clone())));
+    let known = chrono::TimeDelta::hours(config.server.idempotency_hours.into());
+    tasks.spawn(named(
+        "cleaning",
+        clean(speech.clone(), store.clone(), clock.clone(), keep(&config), known, stop_conversations.clone()),
+    ));
     let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
     let client = connection.as_ref().map(|(client, _)| client.clone());
     match (connection, &config.asterisk) {
@@ -315,14 +319,24 @@ fn keep(config: &Config) -> Keep {
     }
 }
 
-/// Removes sounds that can go, now and then.
-async fn clean(speech: Speech, clock: Clock, limits: Keep, shutdown: CancellationToken) {
+/// Removes sounds that can go, and requests that were answered before the time in which they are `known`.
+async fn clean(
+    speech: Speech,
+    store: Store,
+    clock: Clock,
+    limits: Keep,
+    known: chrono::TimeDelta,
+    shutdown: CancellationToken,
+) {
     let standing: Vec<String> = ivr::STANDING.iter().map(|&name| name.to_owned()).collect();
     loop {
         match speech.clean(limits, clock.now().into(), &standing) {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "sounds were removed"),
             Err(error) => tracing::warn!(%error, "the sound directory cannot be cleaned"),
+        }
+        if let Err(error) = store.forget_requests(clock.now() - known).await {
+            tracing::warn!(%error, "old requests cannot be removed");
         }
         tokio::select! {
             () = tokio::time::sleep(CLEANING) => {}

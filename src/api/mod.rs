@@ -20,6 +20,7 @@ mod file;
 mod groups;
 mod health;
 mod heartbeats;
+mod idempotency;
 mod imports;
 mod incidents;
 mod kill_switch;
@@ -242,6 +243,8 @@ pub fn app(state: State, keys: Keys, limits: Limits, metrics: Option<PrometheusH
     });
     let ui = service.swagger_ui();
     let around = Arc::new(limits.clone());
+    let keeper = idempotency::Keeper::new(state.store.clone(), state.clock.clone());
+    let service = service.into_endpoint().around(move |service, request| keeper.clone().serve(service, request));
     Route::new()
         .nest("/docs", guarded(ui, docs))
         .at("/openapi.json", get(guarded(specification, docs)))

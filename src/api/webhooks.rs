@@ -55,6 +55,7 @@ fn yes() -> bool {
 
 /// A webhook.
 #[derive(Debug, Object)]
+#[oai(rename = "Subscription")]
 struct Webhook {
     /// Its identifier.
     id: Uuid,

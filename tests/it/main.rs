@@ -11,6 +11,7 @@ mod faults;
 mod groups;
 mod harness;
 mod http;
+mod idempotency;
 mod keys;
 mod outcomes;
 mod people;
