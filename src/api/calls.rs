@@ -316,7 +316,7 @@ impl Calls {
         let known = self.0.store.call(id).await?.ok_or_else(|| Problem::not_found("call"))?;
         let canceled = self.0.store.cancel_call(id, &caller.0.name, self.0.clock.now()).await?;
         // Begun before, it may be this that has ended it.
-        if !canceled && !(once.again() && known.status == store::CallStatus::Canceled) {
+        if !(canceled || once.again() && known.status == store::CallStatus::Canceled) {
             return Err(Problem::conflict(format!("the call is over: {}", known.status)));
         }
         self.0.bus.ring(crate::bus::Bell::Calls);

@@ -107,7 +107,6 @@ impl Events {
     /// away; without one, the stream begins now. What happens within a tenth of a second comes together.
     /// 503 if too many listen (`server.listeners`). The stream ends when the server stops.
     #[oai(path = "/", method = "get", operation_id = "stream_events")]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter")]
     async fn stream(
         &self,
         _caller: Credential,

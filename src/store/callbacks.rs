@@ -68,7 +68,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let updated = event_counter::Entity::update_many()
-                    .col_expr(event_counter::Column::Last, Expr::val(position).into())
+                    .col_expr(event_counter::Column::Last, Expr::val(position))
                     .filter(event_counter::Column::Id.eq(POSITION))
                     .filter(event_counter::Column::Last.eq(before))
                     .exec(tx)
@@ -90,16 +90,14 @@ impl Store {
         if let Some(row) = setting::Entity::find_by_id(SECRET).one(&self.read).await? {
             return Ok(serde_json::from_value(row.value)?);
         }
-        let made = self
-            .write(move |tx| {
-                Box::pin(async move {
-                    match setting::Entity::find_by_id(SECRET).one(tx).await? {
-                        Some(row) => Ok(serde_json::from_value(row.value)?),
-                        None => settings::put(tx, SECRET, fresh.clone().into(), now).await.map(|()| fresh),
-                    }
-                })
+        self.write(move |tx| {
+            Box::pin(async move {
+                match setting::Entity::find_by_id(SECRET).one(tx).await? {
+                    Some(row) => Ok(serde_json::from_value(row.value)?),
+                    None => settings::put(tx, SECRET, fresh.clone().into(), now).await.map(|()| fresh),
+                }
             })
-            .await;
-        made
+        })
+        .await
     }
 }
