@@ -82,7 +82,7 @@ impl News {
         let document = Document {
             id: happened.id.0,
             sequence: happened.sequence,
-            at: happened.at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            at: happened.at.to_rfc3339(),
             kind: &happened.kind,
             text: happened.sentence(),
             incident: happened.incidents.first().map(|id| id.0),

@@ -38,7 +38,7 @@ pub(super) fn body(happened: &Happened, incident: IncidentId) -> Option<String> 
     let callback = Callback {
         id: happened.id.0,
         sequence: happened.sequence,
-        at: happened.at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        at: happened.at.to_rfc3339(),
         kind: &happened.kind,
         incident: incident.0,
         call_id: happened.call.map(|call| call.0),
