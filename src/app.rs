@@ -19,14 +19,17 @@ use crate::{
     dialer::{self, Dialer},
     engine::Engine,
     escalation::{Policy, Step, Target},
+    herald::Herald,
     id::ContactId,
     ivr::{self, Ivr},
     lifesign,
+    notifier::{self, Notifier},
     route::Capacity,
     script::Script,
     speech::{self, Keep, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
     watch::{self, Board, Watcher},
+    webhook,
 };
 
 /// Sounds are looked over so often for some that can go.
@@ -76,6 +79,9 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let grace = Duration::from_secs(config.server.grace);
     // Requests end first, then conversations, then the connection to the PBX.
     let (stop_conversations, stop_dialing) = (CancellationToken::new(), CancellationToken::new());
+    let stop_http = CancellationToken::new();
+    // Listeners leave with the requests: they would stay for ever.
+    let herald = Herald::new(store.clone(), config.server.listeners, stop_http.clone()).await.context("events")?;
     let disconnect = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut dialing = JoinSet::new();
@@ -86,8 +92,17 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         "FastAGI",
         agi::run(agi_listener, agi_settings(&config, grace), talk, stop_conversations.clone()),
     ));
+    let sender = webhook::Sender::new(&config.webhooks.allow, Duration::from_secs(config.webhooks.timeout))
+        .context("HTTP client of webhooks")?;
+    let notifier = Notifier::new(store.clone(), clock.clone(), sender.clone(), notifier_settings(&config.webhooks));
+    tasks.spawn(named("notifier", notifier.run(stop_conversations.clone())));
+    tasks.spawn(named("events", herald.clone().run(stop_conversations.clone())));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
-    tasks.spawn(named("cleaning", clean(speech.clone(), clock.clone(), keep(&config), stop_conversations.clone())));
+    let known = chrono::TimeDelta::hours(config.server.idempotency_hours.into());
+    tasks.spawn(named(
+        "cleaning",
+        clean(speech.clone(), store.clone(), clock.clone(), keep(&config), known, stop_conversations.clone()),
+    ));
     let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
     let client = connection.as_ref().map(|(client, _)| client.clone());
     match (connection, &config.asterisk) {
@@ -125,6 +140,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         store: store.clone(),
         engine,
         bus,
+        herald,
         clock,
         plan: Arc::new(config.plan.clone()),
         rules: Arc::new(config.rules()),
@@ -138,6 +154,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         passwords: Passwords::default(),
         login_days: config.tokens.login_days,
         watch: board,
+        sender: Some(sender),
     };
     let limits = Limits {
         body: config.server.body_limit,
@@ -328,6 +345,16 @@ fn ivr_settings(config: &Config) -> ivr::Settings {
     }
 }
 
+fn notifier_settings(webhooks: &config::Webhooks) -> notifier::Settings {
+    notifier::Settings {
+        timeout: chrono::TimeDelta::seconds(webhooks.timeout.try_into().unwrap_or(60)),
+        tries: webhooks.tries,
+        retry: chrono::TimeDelta::seconds(webhooks.retry.into()),
+        keep: chrono::TimeDelta::days(webhooks.keep_days.into()),
+        keep_dead: chrono::TimeDelta::days(webhooks.keep_dead_days.into()),
+    }
+}
+
 fn keep(config: &Config) -> Keep {
     Keep {
         age: Duration::from_secs(config.speech.keep_days * 86_400),
@@ -335,14 +362,24 @@ fn keep(config: &Config) -> Keep {
     }
 }
 
-/// Removes sounds that can go, now and then.
-async fn clean(speech: Speech, clock: Clock, limits: Keep, shutdown: CancellationToken) {
+/// Removes sounds that can go, and requests that were answered before the time in which they are `known`.
+async fn clean(
+    speech: Speech,
+    store: Store,
+    clock: Clock,
+    limits: Keep,
+    known: chrono::TimeDelta,
+    shutdown: CancellationToken,
+) {
     let standing: Vec<String> = ivr::STANDING.iter().map(|&name| name.to_owned()).collect();
     loop {
         match speech.clean(limits, clock.now().into(), &standing) {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "sounds were removed"),
             Err(error) => tracing::warn!(%error, "the sound directory cannot be cleaned"),
+        }
+        if let Err(error) = store.forget_requests(clock.now() - known).await {
+            tracing::warn!(%error, "old requests cannot be removed");
         }
         tokio::select! {
             () = tokio::time::sleep(CLEANING) => {}

@@ -46,6 +46,8 @@ pub struct Config {
     pub watch: Watch,
     /// Where traces go.
     pub telemetry: Telemetry,
+    /// How other systems are told of events.
+    pub webhooks: Webhooks,
     /// Who may use the API.
     pub api_keys: Vec<ApiKey>,
     /// Log-ins and access tokens.
@@ -71,7 +73,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "server",
     "log",
     "database",
@@ -84,6 +86,7 @@ const SECTIONS: [&str; 16] = [
     "alertmanager",
     "watch",
     "telemetry",
+    "webhooks",
     "api_keys",
     "tokens",
     "contacts",
@@ -142,6 +145,7 @@ impl Config {
             alertmanager: section(figment, "alertmanager", read),
             watch: section(figment, "watch", read),
             telemetry: section(figment, "telemetry", read),
+            webhooks: section(figment, "webhooks", read),
             api_keys: optional(figment, "api_keys", read).unwrap_or_default(),
             tokens: section(figment, "tokens", read),
             contacts: optional(figment, "contacts", read).unwrap_or_default(),

@@ -106,6 +106,14 @@ id! {
     KeyId
 }
 id! {
+    /// A webhook: somebody who is told of events.
+    WebhookId
+}
+id! {
+    /// What is told to somebody of one event.
+    DeliveryId
+}
+id! {
     /// One line of a timeline.
     EventId
 }
@@ -134,6 +142,12 @@ pub fn token() -> String {
 #[must_use]
 pub fn token_id() -> Uuid {
     Uuid::now_v7()
+}
+
+/// 256 random bits in hexadecimal: a secret that somebody else is given.
+#[must_use]
+pub fn secret() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
 }
 
 #[cfg(test)]

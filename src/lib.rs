@@ -20,13 +20,16 @@
 //! so that a simulation of any instant ([`engine::Engine::simulate`]) asks the very same. Heartbeats that did not
 //! come, reminders and scheduled calls enter at 1.
 //!
+//! Every line of a timeline is an event that others are told of: [`herald`] tells whoever listens to the
+//! stream of events, [`notifier`] webhooks and the callbacks of calls, which leave by [`webhook`].
+//!
 //! Beside all of it [`watch`] looks every few seconds whether everything is as it should be. What it finds stands
 //! in `/readyz`, in the figures ([`telemetry`] says which there are) and in the log, and keeps [`lifesign`] silent.
 //!
 //! # Invariants
 //!
 //! - Nothing but [`escalation`] decides who is called next.
-//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`] and [`agi`] knows a wire.
+//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`], [`agi`] and [`webhook`] knows a wire.
 //! - Whatever must survive a restart is in a row; whatever is in memory may be lost at any moment.
 //! - A wake-up carries no information: every worker looks at the state, and polls anyway.
 //! - No transaction stays open across a network call.
@@ -41,10 +44,10 @@
 //! | row | modules | know nothing of |
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] [`telemetry`] | anything |
-//! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] | each other, the database, HTTP |
+//! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] [`webhook`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
-//! | 3 | [`engine`] [`watch`] | Asterisk, HTTP |
-//! | 4 | [`dialer`] [`ivr`] [`lifesign`] [`api`] | each other |
+//! | 3 | [`engine`] [`watch`] [`herald`] | Asterisk, HTTP |
+//! | 4 | [`dialer`] [`ivr`] [`notifier`] [`lifesign`] [`api`] | each other |
 //! | 5 | [`app`] [`cli`] | nothing is barred |
 
 pub mod access;
@@ -61,9 +64,11 @@ pub mod dialer;
 pub mod engine;
 pub mod escalation;
 pub mod exchange;
+pub mod herald;
 pub mod id;
 pub mod ivr;
 pub mod lifesign;
+pub mod notifier;
 pub mod oncall;
 pub mod phone;
 pub mod pin;
@@ -76,3 +81,4 @@ pub mod telemetry;
 pub mod triage;
 pub mod wallclock;
 pub mod watch;
+pub mod webhook;

@@ -23,10 +23,11 @@ const ROWS: [&[&str]; 6] = [
         "ami",
         "agi",
         "speech",
+        "webhook",
     ],
     &["config", "store", "bus"],
-    &["engine", "watch"],
-    &["dialer", "ivr", "lifesign", "api"],
+    &["engine", "watch", "herald"],
+    &["dialer", "ivr", "notifier", "lifesign", "api"],
     &["app", "cli"],
 ];
 /// The last row: nothing is barred there, its own row included.

@@ -30,7 +30,7 @@ fn read(path: &str) -> String {
 fn what_is_measured_stands_in_the_table_and_the_other_way_round() {
     let known: BTreeMap<&str, _> = METRICS.iter().map(|metric| (metric.name, metric)).collect();
     // Incremented by the audit log, which is not part of this crate's sources everywhere yet.
-    let mut measured: Vec<String> = vec!["ringdown_audit_failures_total".to_owned()];
+    let mut measured: Vec<String> = Vec::new();
     let call =
         Regex::new(r#"metrics::(counter|gauge|histogram)!\(\s*"([^"]*)"((?:[^;]|\n)*?)\)\s*\.\s*\w+\("#).unwrap();
     let label = Regex::new(r#""(\w+)"\s*=>"#).unwrap();

@@ -11,6 +11,7 @@ pub struct Model {
     pub kind: String,
     pub data: Json,
     pub schedule_id: Option<Uuid>,
+    pub sequence: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

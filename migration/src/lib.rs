@@ -7,6 +7,7 @@ use sea_orm_migration::{MigrationTrait, async_trait};
 mod m20261120_000001_spine;
 mod m20261121_000001_people_and_time;
 mod m20261122_000001_access;
+mod m20261122_000002_telling;
 mod m20261122_000003_channel_events;
 
 /// All migrations, oldest first.
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000001_spine::Migration),
             Box::new(m20261121_000001_people_and_time::Migration),
             Box::new(m20261122_000001_access::Migration),
+            Box::new(m20261122_000002_telling::Migration),
             Box::new(m20261122_000003_channel_events::Migration),
         ]
     }

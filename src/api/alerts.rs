@@ -12,11 +12,11 @@ use super::{
     auth::RaisesAlerts,
     body::Body,
     error::Problem,
+    idempotency::Once,
     text,
 };
 use crate::{
     engine::{Alert, PolicyChoice, Raised},
-    id::IncidentId,
     store::{Content, Member},
 };
 
@@ -101,8 +101,18 @@ impl Alerts {
     ///
     /// It is stored when this answers with 2xx. On 503 nothing is stored: send it again.
     #[oai(path = "/", method = "post", operation_id = "raise_alert")]
-    async fn raise(&self, caller: RaisesAlerts, alert: Body<NewAlert>) -> Result<Accepted, Problem> {
-        let alert = alert.0;
+    async fn raise(
+        &self,
+        caller: RaisesAlerts,
+        /// Sent again under the same key, within a day, an alert is raised once and answered the same.
+        #[oai(name = "Idempotency-Key")]
+        once: Once,
+        alert: Body<NewAlert>,
+    ) -> Result<Accepted, Problem> {
+        let (alert, chosen) = (alert.0, once.chosen());
+        if once.again() && self.0.store.incident(chosen).await?.is_some() {
+            return Ok(Accepted::Opened(Json(Raised::Opened(chosen).into())));
+        }
         if alert.summary.trim().is_empty() {
             return Err(Problem::malformed("summary: is empty"));
         }
@@ -120,8 +130,7 @@ impl Alerts {
         let content =
             Content { summary, details: text(alert.details), severity, labels, truncated: 0, members: vec![member] };
         // Without a key of its own an alert is like no other.
-        let dedup_key =
-            alert.dedup_key.map_or_else(|| format!("alert/{}", IncidentId::generate()), |key| short(text(key)));
+        let dedup_key = alert.dedup_key.map_or_else(|| format!("alert/{chosen}"), |key| short(text(key)));
         let outcome = self
             .0
             .engine
@@ -132,7 +141,7 @@ impl Alerts {
                 content,
                 all_over: alert.status == Status::Resolved,
                 schedule: None,
-                id: None,
+                id: Some(chosen),
             })
             .await?;
         Ok(match outcome {
@@ -149,6 +158,9 @@ impl Alerts {
     async fn alertmanager(
         &self,
         caller: RaisesAlerts,
+        /// For senders that have one; Alertmanager's own repetitions are known by what they say.
+        #[oai(name = "Idempotency-Key")]
+        _once: Once,
         /// The policy that pages; the default one if it is not said or does not exist.
         #[oai(name = "policy", validator(max_length = 256))]
         named: Query<Option<String>>,

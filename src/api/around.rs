@@ -29,7 +29,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    auth::{self, Access, Caller, From, Identity, Sender},
+    auth::{self, Access, Caller, From, Sender},
     error,
 };
 use crate::{
@@ -79,9 +79,8 @@ pub(super) struct Around {
     intake: Semaphore,
 }
 
-/// A credential, as its requests are counted: keys of the configuration differ by their names.
-type Counted = (Identity, String);
-type Rate = RateLimiter<Counted, DefaultKeyedStateStore<Counted>, DefaultClock, StateInformationMiddleware>;
+/// Counts requests by whose they are.
+type Rate = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock, StateInformationMiddleware>;
 
 /// What is left of a credential's requests.
 struct Left {
@@ -164,7 +163,7 @@ impl Around {
         }
         let (quota, rate) = (self.limits.at_once, self.limits.per_second);
         let window = quota.div_ceil(rate.max(1)).max(1);
-        match self.rate.check_key(&(caller.principal.identity, caller.principal.name.clone())) {
+        match self.rate.check_key(&caller.principal.owner()) {
             Ok(state) => {
                 let requests = state.remaining_burst_capacity();
                 let seconds = u64::from((quota - requests.min(quota)).div_ceil(rate.max(1)));

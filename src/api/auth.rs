@@ -230,6 +230,18 @@ impl Access {
     }
 }
 
+impl Principal {
+    /// Who it is, whichever way they came: what is counted or kept for them is theirs alone.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        match self.identity {
+            Identity::Configured => format!("configured {}", self.name),
+            Identity::Key(id, _) => format!("key {id}"),
+            Identity::User(id, _) => format!("user {id}"),
+        }
+    }
+}
+
 impl Caller {
     /// As the timeline knows them.
     #[must_use]
@@ -359,6 +371,8 @@ permissions! {
     EditsPolicies = Some(Scope::PoliciesWrite);
     /// May make and end silences.
     EditsSilences = Some(Scope::SilencesWrite);
+    /// May see and change webhooks.
+    EditsWebhooks = Some(Scope::WebhooksWrite);
     /// May stop all calls.
     StopsCalls = Some(Scope::KillSwitchWrite);
     /// May see how the server does.

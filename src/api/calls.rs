@@ -14,6 +14,7 @@ use super::{
     auth::{PlacesCalls, ReadsCalls},
     body::Body,
     error::Problem,
+    idempotency::Once,
     incidents::TimelineLine,
     moment,
     scheduled_calls::{quarter_of_an_hour, times},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     engine::DirectCall,
-    escalation::{Policy, Step},
+    escalation::{Policy, State as IncidentState, Step},
     id::{CallId, IncidentId},
     store::{self, CallFilter},
 };
@@ -82,6 +83,12 @@ struct NewCall {
     time_zone: Option<String>,
     /// What is done if `at` is past: refused, or placed now.
     late: Option<Late>,
+    /// Where every change of the call's status is told, and of its incident's: as with webhooks, signed
+    /// with the secret of `GET /api/v2/webhooks/callback-secret`. What is sent has the event's `id`,
+    /// `sequence`, `at` and `kind`, the `incident`, the `call_id`, and `status` (`pending`, `dialing`,
+    /// `ringing`, `answered`, `completed`, `busy`, `no_answer`, `failed`) or `incident_status`.
+    #[oai(validator(min_length = 1, max_length = 2000))]
+    callback_url: Option<String>,
     /// Seconds after its time when it is too late to call, should the server be away then.
     #[oai(default = "quarter_of_an_hour", validator(minimum(value = "1"), maximum(value = "604800")))]
     #[serde(default = "quarter_of_an_hour")]
@@ -197,8 +204,24 @@ impl Calls {
     /// It is stored when this answers with 2xx. The number must be allowed by the destination rules. With
     /// `at` it is placed then: once, also if the server is away for a while around that time.
     #[oai(path = "/", method = "post", operation_id = "place_call")]
-    async fn place(&self, caller: PlacesCalls, call: Body<NewCall>) -> Result<Created, Problem> {
-        let call = call.0;
+    async fn place(
+        &self,
+        caller: PlacesCalls,
+        /// Sent again under the same key, within a day, a call is placed once and answered the same.
+        #[oai(name = "Idempotency-Key")]
+        once: Once,
+        call: Body<NewCall>,
+    ) -> Result<Created, Problem> {
+        let (call, incident) = (call.0, once.chosen());
+        if once.again()
+            && let Some(placed) = self.0.store.incident(incident).await?
+        {
+            let at = match placed.state {
+                IncidentState::Scheduled { due_at, .. } => Some(due_at),
+                _ => None,
+            };
+            return self.queued(incident, at).await;
+        }
         let to = self.0.whoever("to", &call.to).await?;
         let alone = Policy { steps: vec![Step { targets: vec![to.clone()], ..Step::default() }], ..Policy::default() };
         if !self.0.engine.unreachable(&alone).await?.is_empty() {
@@ -208,6 +231,9 @@ impl Calls {
         if call.text.trim().is_empty() {
             return Err(Problem::malformed("text: is empty"));
         }
+        if let Some(url) = &call.callback_url {
+            self.0.receiver("callback_url", url).await?;
+        }
         let at = call.at.as_deref().map(|at| moment::instant("at", at, call.time_zone.as_deref())).transpose()?;
         let at = match (at, call.late) {
             (Some(at), late) if at <= self.0.clock.now() => match late {
@@ -216,22 +242,20 @@ impl Calls {
             },
             (at, _) => at,
         };
-        let incident = self
-            .0
-            .engine
-            .place(DirectCall {
-                to,
-                text: text(call.text),
-                attempts: call.attempts,
-                attempt_delay: call.attempt_delay,
-                source: caller.0.name().to_owned(),
-                schedule: at.map(|at| times(at, call.expires)),
-            })
-            .await?;
-        let filter = CallFilter { incident: Some(incident), ..CallFilter::default() };
-        let calls = self.0.store.calls(filter, 1).await?;
-        let id = calls.items.first().map(|call| call.id.0);
-        Ok(Created::Queued(Json(Queued { id, at, incident_id: incident.0 })))
+        if let Some(url) = call.callback_url {
+            // Before the incident: what becomes of it is told from its first moment on.
+            self.0.store.call_back(incident, url, self.0.clock.now()).await?;
+        }
+        let direct = DirectCall {
+            to,
+            text: text(call.text),
+            attempts: call.attempts,
+            attempt_delay: call.attempt_delay,
+            source: caller.name().to_owned(),
+            schedule: at.map(|at| times(at, call.expires)),
+        };
+        self.0.engine.place_as(incident, direct).await?;
+        self.queued(incident, at).await
     }
 
     /// List calls, newest first
@@ -280,10 +304,19 @@ impl Calls {
     ///
     /// It is hung up if it is under way. The incident goes on: this attempt was one without an answer.
     #[oai(path = "/:id/cancel", method = "post", operation_id = "cancel_call")]
-    async fn cancel(&self, caller: PlacesCalls, id: Path<Uuid>) -> Result<Json<Call>, Problem> {
+    async fn cancel(
+        &self,
+        caller: PlacesCalls,
+        /// Sent again under the same key, within a day, it is answered the same.
+        #[oai(name = "Idempotency-Key")]
+        once: Once,
+        id: Path<Uuid>,
+    ) -> Result<Json<Call>, Problem> {
         let id = CallId(id.0);
         let known = self.0.store.call(id).await?.ok_or_else(|| Problem::not_found("call"))?;
-        if !self.0.store.cancel_call(id, caller.0.name(), self.0.clock.now()).await? {
+        let canceled = self.0.store.cancel_call(id, caller.name(), self.0.clock.now()).await?;
+        // Begun before, it may be this that has ended it.
+        if !(canceled || once.again() && known.status == store::CallStatus::Canceled) {
             return Err(Problem::conflict(format!("the call is over: {}", known.status)));
         }
         self.0.bus.ring(crate::bus::Bell::Calls);
@@ -293,6 +326,13 @@ impl Calls {
 }
 
 impl Calls {
+    async fn queued(&self, incident: IncidentId, at: Option<DateTime<Utc>>) -> Result<Created, Problem> {
+        let filter = CallFilter { incident: Some(incident), ..CallFilter::default() };
+        let calls = self.0.store.calls(filter, 1).await?;
+        let id = calls.items.first().map(|call| call.id.0);
+        Ok(Created::Queued(Json(Queued { id, at, incident_id: incident.0 })))
+    }
+
     async fn shown(&self, call: store::Call) -> Result<Call, Problem> {
         let carried = self.0.store.carried_by(call.id).await?;
         let (ended_at, end) = call.end.unzip();

@@ -99,6 +99,11 @@ impl Problem {
         Self::VersionRequired(document(StatusCode::PRECONDITION_REQUIRED, "version-required", detail))
     }
 
+    /// Too much is going on for this now.
+    pub(super) fn busy(detail: &str) -> Self {
+        Self::Unavailable(document(StatusCode::SERVICE_UNAVAILABLE, "busy", detail))
+    }
+
     /// The credential is missing or wrong.
     pub(super) fn unauthorized() -> Self {
         let detail = "send `Authorization: Bearer` with an API key or an access token";

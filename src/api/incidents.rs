@@ -14,6 +14,7 @@ use super::{
     State, Tag,
     auth::{ReadsIncidents, WorksIncidents},
     error::Problem,
+    idempotency::Once,
 };
 use crate::{
     engine::Applied,
@@ -201,19 +202,46 @@ impl Incidents {
 
     /// Take it: nobody else is called about it
     #[oai(path = "/:id/acknowledge", method = "post", operation_id = "acknowledge_incident")]
-    async fn acknowledge(&self, caller: WorksIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
+    async fn acknowledge(
+        &self,
+        caller: WorksIncidents,
+        /// Sent again under the same key, within a day, it counts once and is answered the same.
+        #[oai(name = "Idempotency-Key")]
+        _once: Once,
+        id: Path<Uuid>,
+    ) -> Result<Json<Incident>, Problem> {
         said(self.0.engine.acknowledge(IncidentId(id.0), caller.0.actor()).await?)
     }
 
     /// Pass it on to the next step
     #[oai(path = "/:id/escalate", method = "post", operation_id = "escalate_incident")]
-    async fn escalate(&self, caller: WorksIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
-        said(self.0.engine.escalate(IncidentId(id.0), None, caller.0.actor()).await?)
+    async fn escalate(
+        &self,
+        caller: WorksIncidents,
+        /// Sent again under the same key, within a day, it counts once and is answered the same.
+        #[oai(name = "Idempotency-Key")]
+        once: Once,
+        id: Path<Uuid>,
+    ) -> Result<Json<Incident>, Problem> {
+        let id = IncidentId(id.0);
+        let at = match self.0.store.incident(id).await?.filter(|_| once.has_key()) {
+            // Where it stood the first time: said again after a crash, it passes on what it has passed on.
+            Some(incident) => Some(once.noted(&self.0.store, escalation::stage(&incident.state)).await?),
+            None => None,
+        };
+        said(self.0.engine.escalate(id, at, caller.0.actor()).await?)
     }
 
     /// Say that it is over
     #[oai(path = "/:id/resolve", method = "post", operation_id = "resolve_incident")]
-    async fn resolve(&self, caller: WorksIncidents, id: Path<Uuid>) -> Result<Json<Incident>, Problem> {
+    async fn resolve(
+        &self,
+        caller: WorksIncidents,
+        /// Sent again under the same key, within a day, it counts once and is answered the same.
+        #[oai(name = "Idempotency-Key")]
+        _once: Once,
+        id: Path<Uuid>,
+    ) -> Result<Json<Incident>, Problem> {
         said(self.0.engine.resolve(IncidentId(id.0), caller.0.actor()).await?)
     }
 }

@@ -17,12 +17,14 @@ mod contacts;
 mod country;
 mod document;
 mod error;
+mod events;
 mod feeds;
 mod fields;
 mod file;
 mod groups;
 mod health;
 mod heartbeats;
+mod idempotency;
 mod imports;
 mod incidents;
 mod keys;
@@ -47,13 +49,14 @@ mod targets;
 mod times;
 mod users;
 mod version;
+mod webhooks;
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{
-    Endpoint, EndpointExt, Response, Route, get,
+    Endpoint, EndpointExt, IntoEndpoint, Response, Route, get,
     http::{Method, StatusCode},
     middleware::Cors,
 };
@@ -74,12 +77,14 @@ use crate::{
     clock::Clock,
     config::Per,
     engine::Engine,
+    herald::Herald,
     phone::NumberingPlan,
     route::destination::Rules,
     script::Script,
     speech::Speech,
     store::{Edit, Store},
     watch::Board,
+    webhook::Sender,
 };
 
 /// What the operations work with. Cheap to clone.
@@ -91,6 +96,8 @@ pub struct State {
     pub engine: Engine,
     /// Wake-ups.
     pub bus: Bus,
+    /// Who tells listeners of events.
+    pub herald: Herald,
     /// The time.
     pub clock: Clock,
     /// How numbers are read.
@@ -117,6 +124,8 @@ pub struct State {
     pub login_days: u32,
     /// What the self-audit found.
     pub watch: Board,
+    /// Knows which URLs may be told of events.
+    pub sender: Option<Sender>,
 }
 
 impl State {
@@ -146,6 +155,10 @@ enum Tag {
     Schedules,
     /// When it counts: business hours and holidays.
     Calendars,
+    /// What happens, told as it happens.
+    Events,
+    /// Who else is told of what happens.
+    Webhooks,
     /// No call leaves while it is on.
     KillSwitch,
     /// Who may do what, and who has changed what.
@@ -161,6 +174,7 @@ type Apis = (
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
     (login::Logins, users::Users, keys::Keys, audit::Audits),
+    (events::Events, webhooks::Webhooks),
 );
 
 /// Items on a page unless it is said otherwise.
@@ -219,6 +233,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             feeds::Feeds(with()),
         ),
         (login::Logins(with()), users::Users(with()), keys::Keys(with()), audit::Audits(with())),
+        (events::Events(with()), webhooks::Webhooks(with())),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
@@ -251,6 +266,8 @@ pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> i
     let cors = cors(&limits.cors_origins);
     let metrics = limits.metrics;
     let around = Arc::new(Around::new(limits, state.access.clone()));
+    let keeper = idempotency::Keeper::new(state.store.clone(), state.clock.clone());
+    let service = service.into_endpoint().around(move |service, request| keeper.clone().serve(service, request));
     Route::new()
         .at("/docs", get(guarded(ui, docs, None)))
         .at("/openapi.json", get(guarded(specification, docs, None)))

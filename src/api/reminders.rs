@@ -14,6 +14,7 @@ use super::{
     auth::{PlacesCalls, ReadsCalls},
     body::Body,
     error::Problem,
+    idempotency::Once,
     moment,
     scheduled_calls::quarter_of_an_hour,
     targets::Target,
@@ -154,12 +155,22 @@ impl Reminders {
 
     /// Make a reminder
     #[oai(path = "/", method = "post", operation_id = "create_reminder")]
-    async fn create(&self, caller: PlacesCalls, reminder: Body<ReminderEdit>) -> Result<Created, Problem> {
-        let data = self.read(reminder.0).await?;
-        let now = self.0.clock.now();
-        let next = next_time(&data, now).await?;
-        let id = self.0.by(&caller.0).create_reminder(data, next, caller.0.name(), now).await?;
-        self.0.bus.ring(Bell::Engine);
+    async fn create(
+        &self,
+        caller: PlacesCalls,
+        /// Sent again under the same key, within a day, a reminder is made once and answered the same.
+        #[oai(name = "Idempotency-Key")]
+        once: Once,
+        reminder: Body<ReminderEdit>,
+    ) -> Result<Created, Problem> {
+        let id = ReminderId(once.chosen().0);
+        if !once.again() || self.0.store.reminder(id).await?.is_none() {
+            let data = self.read(reminder.0).await?;
+            let now = self.0.clock.now();
+            let next = next_time(&data, now).await?;
+            self.0.by(&caller).create_reminder_as(id, data, next, caller.name(), now).await?;
+            self.0.bus.ring(Bell::Engine);
+        }
         let reminder = self.present(id).await?;
         let tag = etag(reminder.version);
         Ok(Created::Created(Json(self.show(reminder).await?), tag))

@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     config::Per,
     engine::Engine,
+    herald::Herald,
     phone::NumberingPlan,
     route::destination::Rules,
     script::{Keypad, Script},
@@ -29,6 +30,7 @@ fn document() -> anyhow::Result<String> {
     let (store, bus, clock) = (Store::nowhere(), Bus::default(), Clock::System);
     Ok(api::document(&api::State {
         engine: Engine::new(store.clone(), bus.clone(), clock.clone()),
+        herald: Herald::nowhere(store.clone()),
         store,
         bus,
         clock,
@@ -44,5 +46,6 @@ fn document() -> anyhow::Result<String> {
         passwords: Passwords::default(),
         login_days: 1,
         watch: Board::default(),
+        sender: None,
     }))
 }

@@ -48,6 +48,13 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     if let Some(asterisk) = &config.asterisk {
         check_asterisk(asterisk, &mut wrong);
     }
+    let webhooks = &config.webhooks;
+    if webhooks.tries == 0 || webhooks.retry == 0 || !(1..=60).contains(&webhooks.timeout) {
+        wrong("webhooks: tries and retry are 1 at least, timeout is 1 to 60 seconds".into());
+    }
+    if config.server.idempotency_hours == 0 {
+        wrong("server.idempotency_hours: 1 at least".into());
+    }
     for key in &config.api_keys {
         if key.sha256.len() != 64 || hex::decode(&key.sha256).is_err() {
             wrong(format!("api_keys: sha256 of {:?} is not 64 hexadecimal digits", key.name));

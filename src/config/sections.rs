@@ -40,6 +40,10 @@ pub struct Server {
     pub metrics: Access,
     /// Who may read `/docs` and `/openapi.json`.
     pub docs: Access,
+    /// Who may listen to events at once.
+    pub listeners: usize,
+    /// Hours for which a request that comes again with its `Idempotency-Key` is known.
+    pub idempotency_hours: u32,
 }
 
 /// Who may read a page that shows no alert.
@@ -71,6 +75,8 @@ impl Default for Server {
             data: PathBuf::from("data"),
             metrics: Access::Loopback,
             docs: Access::Loopback,
+            listeners: 2000,
+            idempotency_hours: 24,
         }
     }
 }
@@ -339,6 +345,30 @@ impl Default for Watch {
 pub struct Telemetry {
     /// A collector that takes OTLP over HTTP; nothing is traced if it is not said.
     pub otlp_endpoint: Option<String>,
+}
+
+/// How other systems are told of events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Addresses that may be told though they are not public.
+    pub allow: Vec<IpNet>,
+    /// Seconds that a receiver has to answer.
+    pub timeout: u64,
+    /// How often it is tried to tell somebody of an event.
+    pub tries: u32,
+    /// Seconds from the first try to the second; then twice as long each time, an hour at most.
+    pub retry: u32,
+    /// Days for which is known what was delivered.
+    pub keep_days: u32,
+    /// Days for which is known what could not be delivered.
+    pub keep_dead_days: u32,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { allow: Vec::new(), timeout: 10, tries: 12, retry: 5, keep_days: 7, keep_dead_days: 90 }
+    }
 }
 
 /// Who may use the API.

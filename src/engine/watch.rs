@@ -49,10 +49,22 @@ impl Engine {
     /// As [`Engine::raise`].
     pub async fn place(&self, call: DirectCall) -> Result<IncidentId, store::Error> {
         let id = IncidentId::generate();
-        self.place_as(id, format!("call/{id}"), call).await.map(|_| id)
+        self.place_as(id, call).await.map(|()| id)
     }
 
-    async fn place_as(&self, id: IncidentId, dedup_key: String, call: DirectCall) -> Result<Raised, store::Error> {
+    /// The same, under an identifier that was made before. Placed once, however often it is said, as long
+    /// as it is not said at once.
+    ///
+    /// # Errors
+    /// As [`Engine::raise`].
+    pub async fn place_as(&self, id: IncidentId, call: DirectCall) -> Result<(), store::Error> {
+        if self.store.incident(id).await?.is_some() {
+            return Ok(());
+        }
+        self.place_under(id, format!("call/{id}"), call).await.map(drop)
+    }
+
+    async fn place_under(&self, id: IncidentId, dedup_key: String, call: DirectCall) -> Result<Raised, store::Error> {
         let step = Step {
             targets: vec![call.to],
             attempts: call.attempts,
@@ -154,7 +166,7 @@ impl Engine {
                 source: reminder.made_by.clone(),
                 schedule: Some(Times { due_at, expires_at: due_at + TimeDelta::seconds(data.expires.into()) }),
             };
-            self.place_as(id, format!("reminder/{id}"), call).await?;
+            self.place_under(id, format!("reminder/{id}"), call).await?;
         }
         self.store.reminder_raised(reminder, data.next_after(now)).await
     }

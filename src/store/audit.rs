@@ -13,7 +13,7 @@ use std::{fmt, net::IpAddr, ops::Deref, sync::Arc};
 use chrono::{DateTime, SecondsFormat, Utc};
 use entity::{
     api_key, audit, calendar, contact, contact_group, contact_group_member, contact_number, feed, heartbeat, policy,
-    reminder, schedule, schedule_override, schedule_window, setting, silence, user_account,
+    reminder, schedule, schedule_override, schedule_window, setting, silence, user_account, webhook,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::{
@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use super::{Error, FeedOf, Store, routing, settings};
 use crate::id::{
     CalendarId, ContactId, GroupId, HeartbeatId, KeyId, OverrideId, PolicyId, ReminderId, ScheduleId, SilenceId,
-    UserId, WindowId,
+    UserId, WebhookId, WindowId,
 };
 
 /// Who changes something, from where, when.
@@ -122,6 +122,7 @@ pub enum Subject {
     Reminder(ReminderId),
     Feed(FeedOf),
     KillSwitch,
+    Webhook(WebhookId),
     User(UserId),
     Key(KeyId),
 }
@@ -225,6 +226,7 @@ impl Subject {
             Self::Reminder(_) => "reminder",
             Self::Feed(_) => "feed",
             Self::KillSwitch => "kill_switch",
+            Self::Webhook(_) => "webhook",
             Self::User(_) => "user",
             Self::Key(_) => "key",
         }
@@ -244,6 +246,7 @@ impl Subject {
             Self::Reminder(id) => id.to_string(),
             Self::Feed(FeedOf::Schedule(id)) => id.to_string(),
             Self::Feed(FeedOf::Contact(id)) => id.to_string(),
+            Self::Webhook(id) => id.to_string(),
             Self::User(id) => id.to_string(),
             Self::Key(id) => id.to_string(),
             Self::AddressBook | Self::Windows | Self::RoutingRules | Self::KillSwitch => return None,
@@ -300,6 +303,7 @@ impl Subject {
                 let row = feed::Entity::find().filter(super::feeds::belongs(of)).one(tx).await?;
                 one(row, &["id"], &["token_sha256"])
             }
+            Self::Webhook(id) => one(webhook::Entity::find_by_id(id.0).one(tx).await?, &["position"], &["secret"]),
             Self::User(id) => one(user_account::Entity::find_by_id(id.0).one(tx).await?, &[], &["password_hash"]),
             Self::Key(id) => one(api_key::Entity::find_by_id(id.0).one(tx).await?, &["used_at"], &["sha256"]),
             Self::AddressBook | Self::Windows => Ok(None),

@@ -7,11 +7,15 @@
 mod api_keys;
 mod audit;
 mod calendars;
+mod callbacks;
 mod calls;
 mod channel_events;
 mod contacts;
+mod deliveries;
+mod events;
 mod feeds;
 mod heartbeats;
+mod idempotency;
 mod incidents;
 mod logins;
 mod named;
@@ -27,6 +31,7 @@ pub mod timeline;
 mod users;
 mod uses;
 mod watch;
+mod webhooks;
 mod writer;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
@@ -46,8 +51,11 @@ pub use contacts::{
     Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
     ImportReport, ImportRow, Imported, MOST_NUMBERS, NotACursor, ONCALL, OncallWindow, WindowImport,
 };
+pub use deliveries::{Delivery, DeliveryFilter, DeliveryStatus, NewDelivery};
+pub use events::Happened;
 pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
+pub use idempotency::{Admission, KeptAnswer, Request};
 pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use logins::{NewLogin, Renewed};
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
@@ -61,6 +69,7 @@ pub use timeline::{Entry, Fact, TimelineEvent};
 pub use users::{User, UserChange, UserData};
 pub use uses::Deletion;
 pub use watch::{Figures, LiveCall, OpenIncident};
+pub use webhooks::{Webhook, WebhookData};
 
 use crate::id;
 

@@ -77,7 +77,23 @@ impl Edit {
         by: &str,
         now: DateTime<Utc>,
     ) -> Result<ReminderId, Error> {
-        let (id, by) = (ReminderId::generate(), by.to_owned());
+        let id = ReminderId::generate();
+        self.create_reminder_as(id, data, next, by, now).await.map(|()| id)
+    }
+
+    /// The same, under an identifier that was made before.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if there is one with this identifier.
+    pub async fn create_reminder_as(
+        &self,
+        id: ReminderId,
+        data: ReminderData,
+        next: Option<DateTime<Utc>>,
+        by: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let by = by.to_owned();
         self.change(Subject::Reminder(id), move |tx| {
             Box::pin(async move {
                 let row = reminder::ActiveModel {
@@ -89,7 +105,7 @@ impl Edit {
                     updated_at: Set(now),
                 };
                 reminder::Entity::insert(row).exec_without_returning(tx).await?;
-                Ok(id)
+                Ok(())
             })
         })
         .await

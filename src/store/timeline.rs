@@ -294,6 +294,7 @@ pub(super) async fn write(tx: &DatabaseTransaction, entries: Vec<Entry>) -> Resu
             kind: Set(kind),
             data: Set(data),
             schedule_id: Set(None),
+            sequence: Set(None),
         });
     }
     // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.
@@ -320,6 +321,7 @@ pub(super) async fn write_of_schedule(
         kind: Set(kind),
         data: Set(data),
         schedule_id: Set(Some(schedule.0)),
+        sequence: Set(None),
     };
     event::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

@@ -15,11 +15,11 @@ use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
-use super::Error;
+use super::{Error, events};
 
 /// Writes that may wait at once; one more waits for room outside.
 const QUEUE: usize = 1024;
@@ -38,6 +38,8 @@ struct Job {
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    /// Counts commits that had events in them.
+    events: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -47,8 +49,14 @@ impl Writer {
         C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send + 'static,
     {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(run(database, connect, queue));
-        Self { jobs }
+        let events = watch::Sender::new(0);
+        tokio::spawn(run(database, connect, queue, events.clone()));
+        Self { jobs, events }
+    }
+
+    /// Changes with every commit that had events in it.
+    pub(super) fn events_written(&self) -> watch::Receiver<u64> {
+        self.events.subscribe()
     }
 
     /// Runs `work` in a transaction and returns what it returned once that is durable. If it fails,
@@ -77,7 +85,7 @@ impl Writer {
     }
 }
 
-async fn run<C>(database: DatabaseConnection, connect: C, mut queue: mpsc::Receiver<Job>)
+async fn run<C>(database: DatabaseConnection, connect: C, mut queue: mpsc::Receiver<Job>, events: watch::Sender<u64>)
 where
     C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send,
 {
@@ -95,7 +103,7 @@ where
         };
         match connection {
             Ok(connection) => {
-                let state = commit(&connection, batch.drain(..)).await;
+                let state = commit(&connection, batch.drain(..), &events).await;
                 metrics::histogram!("ringdown_store_commit_duration_seconds").record(began.elapsed());
                 if state == Connection::Sound {
                     database = Some(connection);
@@ -125,7 +133,11 @@ enum Connection {
 
 /// Runs all jobs in one transaction; each that fails is undone by itself. If one cannot be undone by
 /// itself, nobody is told that anything was done.
-async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Job>) -> Connection {
+async fn commit(
+    database: &DatabaseConnection,
+    mut jobs: impl Iterator<Item = Job>,
+    events: &watch::Sender<u64>,
+) -> Connection {
     let options = TransactionOptions {
         // The write lock is taken at once: a transaction that reads first and writes then could find
         // the database changed in between, which SQLite answers with an error.
@@ -153,8 +165,18 @@ async fn commit(database: &DatabaseConnection, mut jobs: impl Iterator<Item = Jo
             }
         }
     }
+    let numbered = match events::number(&transaction).await {
+        Ok(numbered) => numbered,
+        Err(error) => {
+            refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
+            return Connection::Broken;
+        }
+    };
     match transaction.commit().await {
         Ok(()) => {
+            if numbered {
+                events.send_modify(|commits| *commits = commits.wrapping_add(1));
+            }
             // Whoever asked may be gone; nobody else needs to know.
             waiting.into_iter().for_each(|(done, result)| drop(done.send(result)));
             Connection::Sound

@@ -6,6 +6,7 @@
 //! AGI, and the ends of the logs.
 
 mod phone;
+pub mod receiver;
 mod report;
 
 use std::{
