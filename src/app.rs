@@ -168,7 +168,6 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         docs: config.server.docs,
     };
     let app = api::app(state, limits, metrics);
-    let stop_http = CancellationToken::new();
     let mut http = JoinSet::new();
     http.spawn(named("HTTP", serve_http(acceptor, app, stop_http.clone(), grace)));
     tracing::info!(http = %config.server.listen, agi = %config.agi.listen, "ringdown is up");

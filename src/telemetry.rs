@@ -167,6 +167,12 @@ pub const METRICS: &[Metric] = &[
     counter("ringdown_http_connections_closed_total", &[], "Silent connections that made room for others."),
     counter("ringdown_logins_total", &["outcome"], "Log-ins by password: right, wrong, slowed_down, busy."),
     counter("ringdown_audit_failures_total", &[], "Changes that could not be written to the audit log."),
+    // Telling others.
+    counter(
+        "ringdown_deliveries_total",
+        &["outcome"],
+        "Tries to tell a webhook or a callback: delivered, failed, dead.",
+    ),
     // Watching ourselves.
     gauge("ringdown_self_audit_findings", &["check"], "What the self-audit found amiss, by check."),
     gauge("ringdown_self_audit_last_pass_timestamp_seconds", &[], "When the self-audit last looked at everything."),

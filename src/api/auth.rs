@@ -59,7 +59,7 @@ struct Known {
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// Of which sort.
-    pub identity: Identity,
+    pub identity: Whose,
     /// Their name.
     pub name: String,
     /// What they may do.
@@ -70,7 +70,7 @@ pub struct Principal {
 
 /// A sort of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Identity {
+pub enum Whose {
     /// A key of the configuration.
     Configured,
     /// A key of the database.
@@ -112,7 +112,7 @@ impl Access {
     #[must_use]
     pub fn new(keys: &[config::ApiKey], store: Store, clock: Clock, tokens: Tokens) -> Self {
         let principal = |key: &config::ApiKey| Principal {
-            identity: Identity::Configured,
+            identity: Whose::Configured,
             name: key.name.clone(),
             // What is none was told as a mistake before.
             scopes: Scopes::parse(key.scopes.iter().map(String::as_str)).unwrap_or_default(),
@@ -176,7 +176,7 @@ impl Access {
         let principal = user.map(|user| {
             let granted = Scopes::parse(claims.scope.split_whitespace()).unwrap_or_default();
             Principal {
-                identity: Identity::User(user.id, LoginId(claims.sid)),
+                identity: Whose::User(user.id, LoginId(claims.sid)),
                 // What they may do now, not when they logged in.
                 scopes: granted.intersection(user.data.role.scopes()),
                 name: user.data.name,
@@ -205,7 +205,7 @@ impl Access {
             });
         }
         Ok(Some(Principal {
-            identity: Identity::Key(key.id, key.data.owner),
+            identity: Whose::Key(key.id, key.data.owner),
             name: key.data.name,
             scopes: key.data.scopes.intersection(most),
             policy: key.data.policy,
@@ -235,9 +235,9 @@ impl Principal {
     #[must_use]
     pub fn owner(&self) -> String {
         match self.identity {
-            Identity::Configured => format!("configured {}", self.name),
-            Identity::Key(id, _) => format!("key {id}"),
-            Identity::User(id, _) => format!("user {id}"),
+            Whose::Configured => format!("configured {}", self.name),
+            Whose::Key(id, _) => format!("key {id}"),
+            Whose::User(id, _) => format!("user {id}"),
         }
     }
 }
@@ -248,8 +248,8 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         let name = self.principal.name.clone();
         match self.principal.identity {
-            Identity::User(..) => Actor::User(name),
-            Identity::Configured | Identity::Key(..) => Actor::Key(name),
+            Whose::User(..) => Actor::User(name),
+            Whose::Configured | Whose::Key(..) => Actor::Key(name),
         }
     }
 
@@ -257,8 +257,8 @@ impl Caller {
     #[must_use]
     pub fn author(&self, at: DateTime<Utc>) -> Author {
         let kind = match self.principal.identity {
-            Identity::User(..) => ActorKind::User,
-            Identity::Configured | Identity::Key(..) => ActorKind::Key,
+            Whose::User(..) => ActorKind::User,
+            Whose::Configured | Whose::Key(..) => ActorKind::Key,
         };
         let name = self.principal.name.clone();
         Author { kind, name, address: Some(self.address), request: Some(self.request.clone()), at }

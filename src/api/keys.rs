@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::{EditsAccess, Identity},
+    auth::{EditsAccess, Whose},
     body::Body,
     error::Problem,
     login, name,
@@ -122,8 +122,8 @@ impl Keys {
         }
         let owner = match (key.owner.map(UserId), caller.principal.identity) {
             (Some(owner), _) => Some(owner),
-            (None, Identity::User(user, _) | Identity::Key(_, Some(user))) => Some(user),
-            (None, Identity::Configured | Identity::Key(_, None)) => None,
+            (None, Whose::User(user, _) | Whose::Key(_, Some(user))) => Some(user),
+            (None, Whose::Configured | Whose::Key(_, None)) => None,
         };
         if let Some(owner) = owner
             && self.0.store.user(owner).await?.is_none()

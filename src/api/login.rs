@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::{self, Anybody, Identity},
+    auth::{self, Anybody, Whose},
     body::Body,
     error::Problem,
 };
@@ -292,8 +292,8 @@ impl Logins {
     async fn me(&self, caller: Anybody) -> Result<Json<Me>, Problem> {
         let principal = caller.0.principal;
         let (kind, user) = match principal.identity {
-            Identity::User(id, _) => ("user", Some(id.0)),
-            Identity::Configured | Identity::Key(..) => ("key", None),
+            Whose::User(id, _) => ("user", Some(id.0)),
+            Whose::Configured | Whose::Key(..) => ("key", None),
         };
         let scopes = principal.scopes.names().into_iter().map(str::to_owned).collect();
         Ok(Json(Me { kind: kind.into(), name: principal.name, user, scopes, policy: principal.policy }))
@@ -330,8 +330,8 @@ impl Logins {
 impl Logins {
     fn logged_in(&self, caller: &Anybody) -> Result<(UserId, LoginId), Problem> {
         match caller.0.principal.identity {
-            Identity::User(user, login) => Ok((user, login)),
-            Identity::Configured | Identity::Key(..) => {
+            Whose::User(user, login) => Ok((user, login)),
+            Whose::Configured | Whose::Key(..) => {
                 Err(Problem::conflict("this is an API key: nobody has logged in with it"))
             }
         }

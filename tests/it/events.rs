@@ -348,7 +348,7 @@ async fn what_happens_at_once_comes_together() {
     let hearing = async {
         let (mut pieces, mut heard) = (0, String::new());
         // HTTP cuts events where it likes, and writes the length of the next piece there.
-        let cut = regex::Regex::new("\r\n[0-9a-f]+\r\n").expect("a pattern");
+        let cut = regex::Regex::new("\r\n[0-9a-fA-F]+\r\n").expect("a pattern");
         while cut.replace_all(&heard, "").matches("event: raised").count() < events {
             let read = ear.read(&mut buffer).await.expect("no error");
             assert!(read > 0, "it ended");
