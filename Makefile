@@ -31,7 +31,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 bench:
-	$(CARGO) bench --quiet --locked -p ringdown --bench people
+	@scripts/with asterisk espeak -- $(CARGO) bench --quiet --locked -p ringdown --bench people --bench api
 
 mutants:
 	@scripts/mutants

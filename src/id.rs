@@ -137,6 +137,13 @@ pub fn token() -> String {
     hex::encode(rand::random::<[u8; 16]>())
 }
 
+/// What no identifier that was made at `at` or later, to the millisecond, sorts before (RFC 9562, 5.7).
+#[must_use]
+pub fn first_of(at: DateTime<Utc>) -> Uuid {
+    let milliseconds = u128::try_from(at.timestamp_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
+    Uuid::from_u128(milliseconds << 80)
+}
+
 /// The identifier of an access token.
 #[expect(clippy::disallowed_methods, reason = "the one place that makes identifiers")]
 #[must_use]

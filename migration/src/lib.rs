@@ -9,6 +9,7 @@ mod m20261121_000001_people_and_time;
 mod m20261122_000001_access;
 mod m20261122_000002_telling;
 mod m20261122_000003_channel_events;
+mod m20261122_000005_call_lists;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_access::Migration),
             Box::new(m20261122_000002_telling::Migration),
             Box::new(m20261122_000003_channel_events::Migration),
+            Box::new(m20261122_000005_call_lists::Migration),
         ]
     }
 }

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     engine::DirectCall,
     escalation::{Policy, State as IncidentState, Step},
-    id::{CallId, IncidentId},
-    store::{self, CallFilter},
+    id::{CallId, ContactId, IncidentId},
+    store::{self, CallFilter, Carried},
 };
 
 /// Calls.
@@ -260,6 +260,7 @@ impl Calls {
 
     /// List calls, newest first
     #[oai(path = "/", method = "get", operation_id = "list_calls")]
+    #[expect(clippy::too_many_arguments, reason = "they are what can be asked for")]
     async fn list(
         &self,
         _caller: ReadsCalls,
@@ -268,7 +269,14 @@ impl Calls {
         /// Only about this incident.
         incident_id: Query<Option<Uuid>>,
         /// Only to this number.
+        #[oai(validator(max_length = 100))]
         number: Query<Option<String>>,
+        /// Only to this contact.
+        contact: Query<Option<Uuid>>,
+        /// Only made then or later.
+        from: Query<Option<DateTime<Utc>>>,
+        /// Only made before.
+        until: Query<Option<DateTime<Utc>>>,
         /// How many at most.
         #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]
         limit: Query<u64>,
@@ -280,14 +288,19 @@ impl Calls {
             status: status.0.map(Into::into),
             incident: incident_id.0.map(IncidentId),
             number: number.map_err(|error| Problem::number("number", &error))?,
+            contact: contact.0.map(ContactId),
+            from: from.0,
+            until: until.0,
             before: cursor.0,
         };
         let page = self.0.store.calls(filter, limit.0).await?;
-        let mut items = Vec::with_capacity(page.items.len());
-        for call in page.items {
-            items.push(self.shown(call).await?);
-        }
-        Ok(Json(CallPage { items, next: page.next }))
+        let ids: Vec<CallId> = page.items.iter().map(|call| call.id).collect();
+        let mut carried = self.0.store.carried_by_each(&ids).await?;
+        let items = page.items.into_iter().map(|call| {
+            let carried = carried.remove(&call.id).unwrap_or_default();
+            shown(call, carried)
+        });
+        Ok(Json(CallPage { items: items.collect(), next: page.next }))
     }
 
     /// One call
@@ -335,31 +348,35 @@ impl Calls {
 
     async fn shown(&self, call: store::Call) -> Result<Call, Problem> {
         let carried = self.0.store.carried_by(call.id).await?;
-        let (ended_at, end) = call.end.unzip();
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a conversation")]
-        let heard_seconds = call.heard.ms as f64 / 1000.0;
-        Ok(Call {
-            id: call.id.0,
-            incident_ids: carried.into_iter().map(|carried| carried.incident.0).collect(),
-            to: call.to,
-            number: call.number.as_str().to_owned(),
-            nth_number: call.number_index + 1,
-            status: call.status.into(),
-            disposition: end.as_ref().map(|end| end.disposition.clone()),
-            cause: end.as_ref().map(|end| end.cause),
-            cause_text: end.as_ref().map(|end| end.cause_text.clone()),
-            sip_status: end.as_ref().and_then(|end| end.sip_status),
-            failure: end.and_then(|end| end.failure),
-            heard_seconds,
-            heard: call.heard.whole,
-            digits: call.heard.digits,
-            created_at: call.created_at,
-            dialed_at: call.dialed_at,
-            ringing_at: call.ringing_at,
-            answered_at: call.answered_at,
-            ended_at,
-            timeline: Vec::new(),
-        })
+        Ok(shown(call, carried))
+    }
+}
+
+fn shown(call: store::Call, carried: Vec<Carried>) -> Call {
+    let (ended_at, end) = call.end.unzip();
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a conversation")]
+    let heard_seconds = call.heard.ms as f64 / 1000.0;
+    Call {
+        id: call.id.0,
+        incident_ids: carried.into_iter().map(|carried| carried.incident.0).collect(),
+        to: call.to,
+        number: call.number.as_str().to_owned(),
+        nth_number: call.number_index + 1,
+        status: call.status.into(),
+        disposition: end.as_ref().map(|end| end.disposition.clone()),
+        cause: end.as_ref().map(|end| end.cause),
+        cause_text: end.as_ref().map(|end| end.cause_text.clone()),
+        sip_status: end.as_ref().and_then(|end| end.sip_status),
+        failure: end.and_then(|end| end.failure),
+        heard_seconds,
+        heard: call.heard.whole,
+        digits: call.heard.digits,
+        created_at: call.created_at,
+        dialed_at: call.dialed_at,
+        ringing_at: call.ringing_at,
+        answered_at: call.answered_at,
+        ended_at,
+        timeline: Vec::new(),
     }
 }
 

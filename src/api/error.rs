@@ -54,7 +54,12 @@ pub enum Problem {
     VersionRequired(Json<ProblemDocument>),
     /// Too many requests with this credential, or too many wrong log-ins: wait as long as `Retry-After` says.
     #[oai(status = 429, content_type = "application/problem+json")]
-    TooMany(Json<ProblemDocument>),
+    TooMany(
+        Json<ProblemDocument>,
+        /// Seconds to wait.
+        #[oai(header = "Retry-After")]
+        i64,
+    ),
     /// The database does not answer, or too much is going on. Nothing was stored: try again.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(Json<ProblemDocument>),
@@ -116,11 +121,6 @@ impl Problem {
         Self::Forbidden(document(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 
-    /// Too much is asked for: again in so many seconds.
-    pub(super) fn too_many(detail: impl Into<String>) -> Self {
-        Self::TooMany(document(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail))
-    }
-
     /// Name and password do not fit, or the refresh token is not good.
     pub(super) fn wrong_password() -> Self {
         let detail = "name and password do not fit together, or the refresh token is not good any more";
@@ -130,7 +130,8 @@ impl Problem {
     /// Too many log-ins have failed.
     pub(super) fn too_many_logins(wait: chrono::TimeDelta) -> Self {
         let seconds = wait.num_seconds() + 1;
-        Self::too_many(format!("too many log-ins have failed: try again in {seconds} s"))
+        let detail = format!("too many log-ins have failed: try again in {seconds} s");
+        Self::TooMany(document(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail), seconds)
     }
 
     /// What is asked for goes beyond the credential, and how.

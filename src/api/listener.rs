@@ -1,8 +1,9 @@
 //! Connections: how many there may be, how long they may say nothing, and TLS.
 //!
 //! A server that pages people is not to be silenced by somebody who opens connections and says nothing
-//! on them. So a connection must say something soon, and when there are too many the one that has been
-//! silent for longest makes room for the new one.
+//! on them, or says it slowly. So a connection must say something soon, and when there are too many the
+//! oldest one that has not been answered anything yet makes room for the new one. (Over TLS the handshake
+//! is an answer already.)
 
 use std::{
     collections::VecDeque,
@@ -128,7 +129,7 @@ fn certificates(files: Certificate, first: Pem) -> impl Stream<Item = RustlsConf
 struct Limited {
     listener: TcpListener,
     most: usize,
-    /// Those that had said nothing when they were last looked at, the oldest first.
+    /// Those that had not been answered anything when they were last looked at, the oldest first.
     silent: VecDeque<Arc<Open>>,
     open: Arc<AtomicUsize>,
 }
@@ -136,7 +137,7 @@ struct Limited {
 /// A connection, as the acceptor sees it.
 #[derive(Default)]
 struct Open {
-    spoke: AtomicBool,
+    served: AtomicBool,
     close: CancellationToken,
 }
 
@@ -180,6 +181,10 @@ impl Limited {
     async fn next(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
+                // Better to let go of one than to run out of file descriptors for telephones.
+                Ok(_) if self.open.load(Ordering::Relaxed) >= 2 * self.most => {
+                    metrics::counter!("ringdown_http_connections_closed_total").increment(1);
+                }
                 Ok(accepted) => return accepted,
                 Err(error) => {
                     tracing::error!(%error, "a connection could not be accepted");
@@ -189,8 +194,8 @@ impl Limited {
         }
     }
 
-    /// Closes the one that has been silent for longest. If there is none all are in use, and the new one
-    /// is served beside them: `most` is not sharp for whoever speaks at once.
+    /// Closes the oldest one that has not been answered anything. If there is none all are in use, and the
+    /// new one is served beside them, up to twice as many.
     fn make_room(&mut self) {
         while let Some(oldest) = self.silent.pop_front() {
             if !oldest.is_done() {
@@ -204,7 +209,7 @@ impl Limited {
 
 impl Open {
     fn is_done(&self) -> bool {
-        self.spoke.load(Ordering::Relaxed) || self.close.is_cancelled()
+        self.served.load(Ordering::Relaxed) || self.close.is_cancelled()
     }
 }
 
@@ -237,18 +242,15 @@ impl AsyncRead for Connection {
             Poll::Ready(Ok(())) => {
                 if buffer.filled().len() > before {
                     self.deadline = None;
-                    self.open.spoke.store(true, Ordering::Relaxed);
                 }
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                if let Some(deadline) = &mut self.deadline {
-                    let late = deadline.as_mut().poll(context).is_ready();
-                    if late || self.closed.as_mut().poll(context).is_ready() {
-                        // An end of what is read: nothing was said, so nothing is owed.
-                        return Poll::Ready(Ok(()));
-                    }
+                let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready());
+                if late || self.closed.as_mut().poll(context).is_ready() {
+                    // An end of what is read: nothing was asked whole, so nothing is owed.
+                    return Poll::Ready(Ok(()));
                 }
                 Poll::Pending
             }
@@ -258,6 +260,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.open.served.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -266,6 +269,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.open.served.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 

@@ -1,6 +1,7 @@
 //! ringdown's stories, one file per theme: the whole of it beside a real PBX, with telephones that
 //! ring, listen and press keys; and what needs no telephone, on real databases.
 
+mod access;
 mod address_book;
 mod cli;
 mod contacts;
@@ -13,6 +14,7 @@ mod harness;
 mod http;
 mod idempotency;
 mod keys;
+mod limits;
 mod outcomes;
 mod people;
 mod quiet;

@@ -4,7 +4,7 @@
 pub(super) mod progress;
 pub(super) mod queue;
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Entry, Error, Fact, Page, Said, Store};
 use crate::{
     escalation::{Calls, Position, Stage},
-    id::{CallId, ContactId, IncidentId},
+    id::{self, CallId, ContactId, IncidentId},
     phone::PhoneNumber,
 };
 
@@ -199,6 +199,12 @@ pub struct CallFilter {
     pub incident: Option<IncidentId>,
     /// Only to this number.
     pub number: Option<PhoneNumber>,
+    /// Only to this contact.
+    pub contact: Option<ContactId>,
+    /// Only made then or later, to the millisecond.
+    pub from: Option<DateTime<Utc>>,
+    /// Only made before.
+    pub until: Option<DateTime<Utc>>,
     /// Only older than this one: the page after it.
     pub before: Option<Uuid>,
 }
@@ -267,6 +273,23 @@ impl Store {
         rows.into_iter().map(|row| read_carried(&row)).collect()
     }
 
+    /// What each of these calls carries, in the order in which it is spoken.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn carried_by_each(&self, calls: &[CallId]) -> Result<HashMap<CallId, Vec<Carried>>, Error> {
+        let rows = call_incident::Entity::find()
+            .filter(call_incident::Column::CallId.is_in(calls.iter().map(|id| id.0)))
+            .order_by_asc(call_incident::Column::Ordinal)
+            .all(&self.read)
+            .await?;
+        let mut carried: HashMap<CallId, Vec<Carried>> = HashMap::with_capacity(calls.len());
+        for row in rows {
+            carried.entry(CallId(row.call_id)).or_default().push(read_carried(&row)?);
+        }
+        Ok(carried)
+    }
+
     /// Where the trace of what a call carries stood when it was raised: the first of it that was traced.
     ///
     /// # Errors
@@ -297,6 +320,16 @@ impl Store {
         }
         if let Some(incident) = filter.incident {
             query = query.filter(call::Column::Id.in_subquery(calls_of(incident)));
+        }
+        if let Some(contact) = filter.contact {
+            query = query.filter(call::Column::ContactId.eq(contact.0));
+        }
+        // Identifiers sort by birth: a span of time is a span of them.
+        if let Some(from) = filter.from {
+            query = query.filter(call::Column::Id.gte(id::first_of(from)));
+        }
+        if let Some(until) = filter.until {
+            query = query.filter(call::Column::Id.lt(id::first_of(until)));
         }
         if let Some(before) = filter.before {
             query = query.filter(call::Column::Id.lt(before));

@@ -1,0 +1,367 @@
+//! Figures of the API, on SQLite: `make bench`. Never a test: it judges nothing.
+//!
+//! The server is the program itself, on loopback; what asks it is bare HTTP over kept connections, in the
+//! same machine, so that it costs what it measures some of the two. Beside each rate stands that of
+//! `/healthz` in the same run: a request that asks nothing of the database or of a key.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use lab::{asterisk::Telephony, server::Server, settings::Settings, slot::Slot};
+use sea_orm::{ConnectionTrait, Database};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+const CLIENTS: usize = 32;
+const CALLS: u64 = 1_000_000;
+const LISTENERS: usize = 1000;
+const RUNS: usize = 5;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("figures of the API; load {}", load.trim());
+    reading().await?;
+    listening().await?;
+    guessing().await
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_ringdown"))
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::new();
+    settings.set("log.level", "error").set("server.requests_per_second", 1_000_000);
+    settings.set("server.requests_at_once", 1_000_000);
+    settings
+}
+
+/// A connection that is kept.
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 1 << 20] })
+    }
+
+    /// Asks, and reads the whole answer. Returns its status and body.
+    async fn get(&mut self, path: &str, key: &str) -> Result<(u16, String)> {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n\r\n");
+        self.stream.write_all(head.as_bytes()).await?;
+        let mut filled = 0;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]).await?;
+            ensure!(read > 0, "the connection ended");
+            filled += read;
+            let text = std::str::from_utf8(&self.buffer[..filled])?;
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if length.is_some_and(|length: usize| body.len() >= length) {
+                let status = head.get(9..12).and_then(|status| status.parse().ok()).context("a status")?;
+                return Ok((status, body.to_owned()));
+            }
+        }
+    }
+}
+
+fn percentile(sorted: &[f64], part: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let index = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
+    sorted[index]
+}
+
+fn of(mut taken: Vec<f64>) -> (f64, f64, f64) {
+    taken.sort_by(f64::total_cmp);
+    (taken[0], taken[taken.len() / 2], taken[taken.len() - 1])
+}
+
+/// Requests in a second by all clients at once, and the 99th percentile of one in milliseconds.
+async fn rate(address: &str, key: &str, path: &str) -> Result<(f64, f64)> {
+    const SPAN: Duration = Duration::from_secs(3);
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (address, key, path) = (address.to_owned(), key.to_owned(), path.to_owned());
+        clients.spawn(async move {
+            let mut connection = Connection::open(&address).await?;
+            let (begin, mut took) = (Instant::now(), Vec::new());
+            while begin.elapsed() < SPAN {
+                let one = Instant::now();
+                let (status, _) = connection.get(&path, &key).await?;
+                ensure!(status == 200, "{path}: {status}");
+                took.push(one.elapsed().as_secs_f64() * 1000.0);
+            }
+            Ok(took)
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(took) = clients.join_next().await {
+        all.extend(took??);
+    }
+    all.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    Ok((all.len() as f64 / SPAN.as_secs_f64(), percentile(&all, 0.99)))
+}
+
+/// One call by many clients; pages of lists among a million calls.
+async fn reading() -> Result<()> {
+    let slot = Slot::take()?;
+    let mut server = Server::start(program(), &slot, settings()).await?;
+    let database = slot.directory().join("ringdown/data/ringdown.db");
+    fill(&database).await?;
+    let address = server.api.base.trim_start_matches("http://").to_owned();
+    // A key of the database, as most are.
+    let made = json!({ "name": "bench", "scopes": ["viewer"] });
+    let key = server.api.post("/api/v2/keys", &made).await?["secret"].as_str().context("a key")?.to_owned();
+    let page = server.api.get("/api/v2/calls?limit=1&status=busy").await?;
+    let one = page["items"][0]["id"].as_str().context("a call")?.to_owned();
+    let (mut rates, mut slowest, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let (bare, _) = rate(&address, &key, "/healthz").await?;
+        let (asked, p99) = rate(&address, &key, &format!("/api/v2/calls/{one}")).await?;
+        rates.push(asked);
+        slowest.push(p99);
+        ratios.push(asked / bare);
+    }
+    let ((l, m, h), (sl, sm, sh), (rl, rm, rh)) = (of(rates), of(slowest), of(ratios));
+    println!(
+        "GET of one call with a key, {CLIENTS} clients: {m:.0}/s ({l:.0} to {h:.0}), p99 {sm:.1} ms ({sl:.1} to {sh:.1}); to reach: 10,000/s, p99 10 ms"
+    );
+    println!("  of the rate of /healthz in the same run: {rm:.2} ({rl:.2} to {rh:.2})");
+
+    // Pages of 50: the first, and from somewhere in the middle of a million.
+    let middle = server.api.get("/api/v2/calls?limit=1&until=2026-03-01T00:00:00Z").await?;
+    let cursor = middle["items"][0]["id"].as_str().context("a call")?.to_owned();
+    let call = &middle["items"][0];
+    let number = call["number"].as_str().context("a number")?.replace('+', "%2B");
+    let incident = call["incident_ids"][0].as_str().context("an incident")?.to_owned();
+    let contact = "00000000-0000-7000-8000-0000000000c8";
+    let mut connection = Connection::open(&address).await?;
+    for (what, query) in [
+        ("by nothing", String::new()),
+        ("by time", "&from=2026-02-01T00:00:00Z&until=2026-02-02T00:00:00Z".to_owned()),
+        ("by number", format!("&number={number}")),
+        ("by contact", format!("&contact={contact}")),
+        ("by status", "&status=no_answer".to_owned()),
+        ("by incident", format!("&incident_id={incident}")),
+        ("by status and time", "&status=busy&from=2026-02-01T00:00:00Z&until=2026-02-02T00:00:00Z".to_owned()),
+    ] {
+        let mut took = Vec::new();
+        let mut items = 0;
+        for n in 0..100 {
+            let from = if n % 2 == 0 { String::new() } else { format!("&cursor={cursor}") };
+            let begin = Instant::now();
+            let (status, body) = connection.get(&format!("/api/v2/calls?limit=50{query}{from}"), &key).await?;
+            took.push(begin.elapsed().as_secs_f64() * 1000.0);
+            ensure!(status == 200, "{what}: {status}: {body}");
+            items = items.max(body.matches("\"number\":").count());
+        }
+        took.sort_by(f64::total_cmp);
+        let (median, p99) = (percentile(&took, 0.5), percentile(&took, 0.99));
+        println!(
+            "page of {items} calls of 1,000,000 {what}: median {median:.1} ms, p99 {p99:.1} ms; to reach: p99 20 ms"
+        );
+    }
+    server.stop().await
+}
+
+/// A million calls of a year, to a thousand contacts, each about an incident of its own.
+async fn fill(database: &Path) -> Result<()> {
+    let connection = Database::connect(format!("sqlite://{}", database.display())).await?;
+    let id = |kind: &str| format!("unhex(printf('%012x7000{kind}%012x', 1767225600000 + n * 31536, n))");
+    let numbers =
+        format!("WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})", CALLS - 1);
+    connection
+        .execute_unprepared(&format!(
+            "INSERT INTO call (id, line, contact_id, contact_name, number, number_index, status, closed, token, created_at, \
+             dialed_at, ended_at, found_route, disposition, heard_ms, heard, digits, given_up) {numbers} \
+             SELECT {}, 'line' || n, unhex(printf('00000000000070008000%012x', n % 1000)), 'Nr ' || (n % 1000), \
+             printf('+39333%07d', n % 1000), 0, \
+             CASE n % 4 WHEN 0 THEN 'completed' WHEN 1 THEN 'busy' WHEN 2 THEN 'no_answer' ELSE 'failed' END, 1, '', \
+             strftime('%Y-%m-%d %H:%M:%f+00:00', 1767225600 + n * 31.536, 'unixepoch'), NULL, \
+             strftime('%Y-%m-%d %H:%M:%f+00:00', 1767225600 + n * 31.536, 'unixepoch'), 1, 'BUSY', 0, 0, '', 0 FROM numbers",
+            id("8000")
+        ))
+        .await?;
+    connection
+        .execute_unprepared(&format!(
+            "INSERT INTO call_incident (call_id, incident_id, ordinal, run, round, step, attempt, said, late) {numbers} \
+             SELECT {}, {}, 0, 0, 0, 0, 0, 'whole', 0 FROM numbers",
+            id("8000"),
+            id("9000")
+        ))
+        .await?;
+    Ok(())
+}
+
+/// From the commit of an event to a thousand listeners.
+async fn listening() -> Result<()> {
+    let slot = Slot::take()?;
+    let mut server = Server::start(program(), &slot, settings()).await?;
+    let address = server.api.base.trim_start_matches("http://").to_owned();
+    let before = memory(&slot)?;
+    let (heard, mut ears) = tokio::sync::mpsc::unbounded_channel::<Instant>();
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 0..LISTENERS {
+        let mut stream = TcpStream::connect(&address).await?;
+        let request = format!(
+            "GET /api/v2/events?kinds=raised HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\n\r\n",
+            server.api.key
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let (heard, stop) = (heard.clone(), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 4096];
+            while !stop.load(Ordering::Relaxed) {
+                let Ok(read) = stream.read(&mut buffer).await else { return };
+                if read == 0 {
+                    return;
+                }
+                if buffer[..read].windows(13).any(|part| part == b"event: raised")
+                    && heard.send(Instant::now()).is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = memory(&slot)?;
+    let mut took = Vec::new();
+    for n in 0..20 {
+        server.api.post("/api/v2/alerts", &json!({ "summary": format!("alert {n}") })).await?;
+        // The answer comes after the commit: what was heard before it counts as nothing.
+        let answered = Instant::now();
+        for _ in 0..LISTENERS {
+            let at = tokio::time::timeout(Duration::from_secs(10), ears.recv()).await?.context("a listener")?;
+            took.push(at.saturating_duration_since(answered).as_secs_f64() * 1000.0);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    took.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_precision_loss, reason = "kibibytes")]
+    let each = (after.saturating_sub(before)) as f64 / LISTENERS as f64;
+    println!(
+        "an event to {LISTENERS} listeners: median {:.1} ms, p99 {:.1} ms after the answer to whoever raised it; {each:.0} KiB each; \
+         to reach: p99 50 ms, 40 KiB",
+        percentile(&took, 0.5),
+        percentile(&took, 0.99)
+    );
+    stop.store(true, Ordering::Relaxed);
+    server.kill().await
+}
+
+/// Resident memory of the server, in KiB.
+fn memory(slot: &Slot) -> Result<u64> {
+    let file = slot.directory().join("ringdown/ringdown.toml");
+    for process in std::fs::read_dir("/proc")? {
+        let path = process?.path();
+        let Ok(line) = std::fs::read(path.join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if line.contains("serve") && line.contains(&*file.to_string_lossy()) {
+            let status = std::fs::read_to_string(path.join("status"))?;
+            let kib =
+                status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+            return kib.context("its memory");
+        }
+    }
+    anyhow::bail!("the server is not among the processes")
+}
+
+/// Wrong log-ins, fifty a second, while calls are answered: the time to the first word, beside the same
+/// calls without them.
+async fn guessing() -> Result<()> {
+    let slot = Slot::take()?;
+    let mut telephony = Telephony::start(&slot).await?;
+    let mut settings = settings();
+    settings.pbx(&telephony.pbx).set("asterisk.per_second", 50).set("server.trusted_proxies", vec!["127.0.0.0/8"]);
+    let numbers: Vec<String> = (0..60).map(|n| format!("+3933310000{n:02}")).collect();
+    let mut server = Server::start(program(), &slot, settings).await?;
+    for number in &numbers {
+        telephony.net.phone(number).program("ring:1,answer,stay").await?;
+    }
+    for log_ins in [0, 50, 0, 50] {
+        let before = first_words(&server).await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let guesses =
+            tokio::spawn(guess(server.api.base.trim_start_matches("http://").to_owned(), log_ins, Arc::clone(&stop)));
+        for number in &numbers {
+            server.api.post("/api/v2/calls", &json!({ "to": number, "text": "a test of the bench" })).await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        stop.store(true, Ordering::Relaxed);
+        let tried = guesses.await?;
+        let after = first_words(&server).await?;
+        let (seconds, calls) = (after.0 - before.0, after.1 - before.1);
+        println!(
+            "{log_ins} wrong log-ins a second ({tried} in all): first word {:.1} ms after the lead-in on average of {calls} calls",
+            1000.0 * seconds / calls.max(1.0)
+        );
+    }
+    println!("  to reach: unchanged");
+    server.kill().await?;
+    telephony.stop().await
+}
+
+/// Sum and count of the time to the first word.
+async fn first_words(server: &Server) -> Result<(f64, f64)> {
+    let figures = server.api.get("/metrics").await?;
+    let figures = figures.as_str().unwrap_or_default().to_owned();
+    let figure = |name: &str| -> f64 {
+        figures.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
+    };
+    Ok((figure("ringdown_first_word_seconds_sum"), figure("ringdown_first_word_seconds_count")))
+}
+
+/// Tries passwords, each of another account from another address, so that none is turned away unread.
+async fn guess(address: String, per_second: u64, stop: Arc<AtomicBool>) -> u64 {
+    let mut tried = 0;
+    if per_second == 0 {
+        return 0;
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(1000 / per_second));
+    while !stop.load(Ordering::Relaxed) {
+        tick.tick().await;
+        tried += 1;
+        let address = address.clone();
+        tokio::spawn(async move {
+            let body = format!("username=user{tried}&password=not-the-password");
+            let request = format!(
+                "POST /api/v2/token HTTP/1.1\r\nhost: bench\r\nx-forwarded-for: 10.{}.{}.{}\r\nconnection: close\r\n\
+                 content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+                tried >> 16 & 255,
+                tried >> 8 & 255,
+                tried & 255,
+                body.len()
+            );
+            let Ok(mut stream) = TcpStream::connect(&address).await else { return };
+            let mut answer = Vec::new();
+            let _ = stream.write_all(request.as_bytes()).await;
+            let _ = stream.read_to_end(&mut answer).await;
+        });
+    }
+    tried
+}
