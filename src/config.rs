@@ -185,7 +185,8 @@ fn told(section: &str, error: &figment::Error) -> String {
 /// of a file with a secret.
 fn is_setting(key: &figment::value::UncasedStr) -> bool {
     let key = key.as_str().to_ascii_lowercase();
-    key.contains("__") && !SECRETS.iter().any(|(variable, _)| variable.to_ascii_lowercase().ends_with(&key))
+    key.contains("__")
+        && !SECRETS.iter().chain(&SECRET_LISTS).any(|(variable, _)| variable.to_ascii_lowercase().ends_with(&key))
 }
 
 /// Settings that can be given as the name of a file, by the variable that names it.
@@ -195,12 +196,25 @@ const SECRETS: [(&str, &str); 3] = [
     ("RINGDOWN_WATCH__HEARTBEAT_URL_FILE", "watch.heartbeat_url"),
 ];
 
+/// The same for several secrets, one in a line.
+const SECRET_LISTS: [(&str, &str); 1] = [("RINGDOWN_TOKENS__SECRETS_FILE", "tokens.secrets")];
+
 /// `RINGDOWN_ASTERISK__SECRET_FILE=/run/secrets/ami` sets `asterisk.secret` to what stands in that file.
 fn secrets_from_files(mut figment: Figment, mistakes: &mut Vec<String>) -> Figment {
     for (variable, key) in SECRETS {
         let Ok(path) = env::var(variable) else { continue };
         match fs::read_to_string(&path) {
             Ok(secret) => figment = figment.merge((key, secret.trim_end_matches(['\r', '\n']))),
+            Err(error) => mistakes.push(format!("{variable}: {path}: {error}")),
+        }
+    }
+    for (variable, key) in SECRET_LISTS {
+        let Ok(path) = env::var(variable) else { continue };
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let secrets: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+                figment = figment.merge((key, secrets));
+            }
             Err(error) => mistakes.push(format!("{variable}: {path}: {error}")),
         }
     }

@@ -88,10 +88,13 @@ async fn database(config: &Config) -> (Option<Store>, Finding) {
 
 async fn people(config: &Config, store: Option<Store>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.push(if config.api_keys.is_empty() {
-        bad("API keys", "none", "add [[api_keys]]: without one every alert is refused")
-    } else {
-        good("API keys", format!("{} of them", config.api_keys.len()))
+    let kept = match &store {
+        Some(store) => store.keys().await.map_or(0, |keys| keys.len()),
+        None => 0,
+    };
+    findings.push(match config.api_keys.len() + kept {
+        0 => bad("API keys", "none", "make one with `ringdown key create`: without one every alert is refused"),
+        keys => good("API keys", format!("{keys} of them")),
     });
     let Some(store) = store else { return findings };
     // What the file has to say about people counts once, when the server first starts.
