@@ -155,6 +155,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         login_days: config.tokens.login_days,
         watch: board,
         sender: Some(sender),
+        compat: Arc::new(api::Compat::of(&config)),
     };
     let limits = Limits {
         body: config.server.body_limit,

@@ -3,6 +3,7 @@
 
 mod address_book;
 mod cli;
+mod compat;
 mod contacts;
 mod databases;
 mod engine;
