@@ -354,3 +354,24 @@ fn request_id(request: &Request) -> String {
         .filter(well_formed)
         .map_or_else(|| Uuid::from_u128(rand::random()).simple().to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_and_no_number_stands_in_a_logged_path() {
+        for (path, shown) in [
+            ("/feeds/secret.ics", "/feeds/"),
+            ("/Feeds/secret.ics", "/feeds/"),
+            ("/k/secret/call_only", "/k/"),
+            ("/%6b/secret/call_only", "/k/"),
+            ("//K/secret", "//k/"),
+            ("/api/v2/interaction/+39333", "/api/v2/interaction/"),
+            ("/api/v2/calls", "/api/v2/calls"),
+            ("/a%2", "/a%2"),
+        ] {
+            assert_eq!(logged(path), shown, "{path}");
+        }
+    }
+}

@@ -66,7 +66,7 @@ use poem_openapi::{OpenApiService, Tags};
 pub use around::Limits;
 pub use audit::exported;
 pub use auth::Access;
-pub use compat::Compat;
+pub use compat::{Compat, LONGEST_RINGING};
 pub use login::Passwords;
 pub use users::first_password;
 

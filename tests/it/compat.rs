@@ -2,6 +2,7 @@
 //! examples, on a real PBX. What the predecessors lose or let in is in [`regressions`].
 
 mod regressions;
+mod wishes;
 
 use anyhow::{Context, Result, ensure};
 use lab::{

@@ -22,6 +22,9 @@ use crate::{
     store::{Call, CallStatus},
 };
 
+/// Seconds that a phone rings at most, whoever asks; in the dialplan it is the same.
+pub const LONGEST_RINGING: u32 = 180;
+
 /// The contact center's routes.
 pub struct Center(pub State);
 
@@ -192,7 +195,7 @@ pub(in crate::api) fn placing(
 ) -> Result<Placing, Problem> {
     // The contact center counts milliseconds; nobody's phone rings for a quarter of an hour.
     let timeout = timeout.map(|timeout| if timeout >= 1000 { timeout.div_ceil(1000) } else { timeout });
-    if timeout.is_some_and(|seconds| !(5..=180).contains(&seconds)) {
+    if timeout.is_some_and(|seconds| !(5..=LONGEST_RINGING).contains(&seconds)) {
         return Err(Problem::unprocessable("timeout: 5 to 180 seconds"));
     }
     if let Some(number) = &caller_id

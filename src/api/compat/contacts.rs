@@ -18,7 +18,7 @@ use super::{DONE, Status, fields::Fields};
 use crate::{
     api::{
         State, Tag, address_book,
-        auth::{EditsContacts, ReadsContacts, ReadsSchedules},
+        auth::{EditsContacts, ReadsContacts},
         body::Body,
         contacts::some,
         error::Problem,
@@ -215,8 +215,7 @@ impl CompatContacts {
 
     /// Who is on call now
     #[oai(path = "/contact_on_call", method = "get", operation_id = "compat_contact_on_call", deprecated)]
-    async fn contact_on_call(&self, caller: ReadsSchedules, _reads: ReadsContacts) -> Result<Json<Contact>, Problem> {
-        let _ = caller;
+    async fn contact_on_call(&self, _caller: ReadsContacts) -> Result<Json<Contact>, Problem> {
         let now = self.0.clock.now();
         let nobody = || Problem::not_found("contact: nobody is on call");
         let schedule = self.0.store.schedule_named(ONCALL).await?.ok_or_else(nobody)?;

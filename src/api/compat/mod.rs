@@ -18,6 +18,7 @@ use chrono::TimeDelta;
 use poem_openapi::Object;
 
 pub(super) use audio::Audio;
+pub use center::LONGEST_RINGING;
 pub(super) use center::{Center, placing};
 pub(super) use contacts::CompatContacts;
 pub(super) use key::take as take_key;

@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn placing_of(&self, id: CallId) -> Result<Placing, Error> {
-        let incidents = carried(&self.read, id.0).await?;
+        let incidents = alone(&self.read, id.0).await?;
         Ok(placings(&self.read, &incidents).await?.into_iter().next().unwrap_or_default())
     }
 
@@ -139,13 +139,9 @@ pub(in crate::store) async fn queue(
         .filter(call::Column::CanceledBy.is_null())
         .filter(call::Column::Id.not_in_subquery(carries_it))
         .order_by_asc(call::Column::Id)
-        .one(tx)
+        .all(tx)
         .await?;
-    let joins = match &live {
-        Some(live) => is_usual(tx, &[incident]).await? && is_usual(tx, &carried(tx, live.id).await?).await?,
-        None => false,
-    };
-    if let Some(live) = live.filter(|_| joins) {
+    if let Some(live) = joinable(tx, incident, live).await? {
         let ordinal = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(live.id)).count(tx).await?;
         let late = live.status == CallStatus::Answered.as_str();
         carry(tx, CallId(live.id), incident, new.at, i32::try_from(ordinal).unwrap_or(i32::MAX), late).await?;
@@ -158,18 +154,42 @@ pub(in crate::store) async fn queue(
     timeline::write(tx, vec![of_call(id, now, queued(&to, &new.number, new.number_index))]).await
 }
 
-/// What a call carries.
-async fn carried(db: &impl ConnectionTrait, call: Uuid) -> Result<Vec<IncidentId>, Error> {
+/// The first of these calls that an incident may join: neither is to be placed in a way of its own.
+async fn joinable(
+    tx: &DatabaseTransaction,
+    incident: IncidentId,
+    live: Vec<call::Model>,
+) -> Result<Option<call::Model>, Error> {
+    if live.is_empty() || !is_usual(tx, &[incident]).await? {
+        return Ok(None);
+    }
+    for call in live {
+        if is_usual(tx, &alone(tx, call.id).await?).await? {
+            return Ok(Some(call));
+        }
+    }
+    Ok(None)
+}
+
+/// What a call carries, if it is one incident alone: of several, none is to be placed in a way of its own.
+async fn alone(db: &impl ConnectionTrait, call: Uuid) -> Result<Vec<IncidentId>, Error> {
     let rows = call_incident::Entity::find()
         .filter(call_incident::Column::CallId.eq(call))
         .order_by_asc(call_incident::Column::Ordinal)
+        .limit(2)
         .all(db)
         .await?;
+    if rows.len() > 1 {
+        return Ok(Vec::new());
+    }
     Ok(rows.into_iter().map(|row| IncidentId(row.incident_id)).collect())
 }
 
 /// How calls about these incidents are placed, where that is not as usual.
 async fn placings(db: &impl ConnectionTrait, incidents: &[IncidentId]) -> Result<Vec<Placing>, Error> {
+    if incidents.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows = incident::Entity::find()
         .filter(incident::Column::Id.is_in(incidents.iter().map(|id| id.0)))
         .order_by_asc(incident::Column::Id)

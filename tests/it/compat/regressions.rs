@@ -102,9 +102,14 @@ async fn five_hundred_alerts_at_once_are_all_recorded() {
     let post = |nth: usize| {
         let (client, url) = (client.clone(), format!("{}{url}", server.api.base));
         async move {
-            let answer = client.post(url).json(&firing(&format!("k{nth}"), &format!("alert {nth}"))).send().await;
-            let answer = answer.expect("an answer");
-            (answer.status(), answer.json::<Value>().await.expect("JSON"))
+            loop {
+                let alert = firing(&format!("k{nth}"), &format!("alert {nth}"));
+                let answer = client.post(&url).json(&alert).send().await.expect("an answer");
+                // As Alertmanager does.
+                if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
+                    return (answer.status(), answer.json::<Value>().await.expect("JSON"));
+                }
+            }
         }
     };
     for (status, said) in join_all((0..500).map(post)).await {
@@ -153,7 +158,7 @@ async fn malformed_is_not_500() {
 }
 
 #[tokio::test]
-async fn the_routes_name_sets_the_method_of_all_steps_and_firing_is_resolved() {
+async fn the_routes_name_sets_the_method_and_resolved_resolves() {
     let (_slot, mut server) = server(|_| {}).await;
     let api = &server.api;
     let line = async |id: &str, kind: &str| {
@@ -166,8 +171,7 @@ async fn the_routes_name_sets_the_method_of_all_steps_and_firing_is_resolved() {
         let id = found[0]["id"].as_str().expect("an id");
         assert_eq!((&found[0]["summary"], &found[0]["policy"]), (&json!(key), &json!("compat")), "{path}");
         assert_eq!(line(id, "attempt").await, path != "/sms_only", "{path} calls");
-        let texts = line(id, "no_way_to_text").await || line(id, "text_not_sent").await;
-        assert_eq!(texts, path != "/call_only", "{path} texts");
+        assert_eq!(line(id, "no_way_to_text").await, path == "/sms_only", "{path} only texts");
         let mut over = firing(key, key);
         over["status"] = "resolved".into();
         over["alerts"][0]["status"] = "resolved".into();
