@@ -171,7 +171,7 @@ impl Follow {
         let id = self.call.id.to_string();
         let timeout = u64::from(self.placing.timeout.unwrap_or(settings.ring_timeout)) * 1000;
         let usual = Connect { context: settings.context.clone(), extension: "s".to_owned(), priority: 1 };
-        let lands = self.placing.connect.as_ref().unwrap_or(&usual);
+        let lands = self.placing.connect.as_deref().unwrap_or(&usual);
         let mut action = Action::new("Originate")
             .header("Channel", &settings.dial.replace("{number}", self.call.number.as_str()))?
             .header("Context", &lands.context)?

@@ -41,7 +41,7 @@ pub struct Placing {
     pub caller_id: Option<String>,
     /// Where the PBX takes the answered channel, instead of our speaking to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect: Option<Connect>,
+    pub connect: Option<Box<Connect>>,
 }
 
 /// A place in the PBX's dialplan.

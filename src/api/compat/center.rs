@@ -210,7 +210,7 @@ pub(in crate::api) fn placing(
             "connect: this context, extension and priority are not in asterisk.connect",
         ));
     }
-    Ok(Placing { timeout, caller_id, connect })
+    Ok(Placing { timeout, caller_id, connect: connect.map(Box::new) })
 }
 
 #[cfg(test)]
@@ -222,7 +222,10 @@ mod tests {
         let ivr = Connect { context: "ivr".into(), extension: "s".into(), priority: 1 };
         let allowed = Compat { caller_ids: vec!["+39055".into()], connect: vec![ivr.clone()], ..Compat::default() };
         let asked = placing(&allowed, Some(30_000), Some("+39055".into()), Some(ivr.clone())).ok().expect("allowed");
-        assert_eq!(asked, Placing { timeout: Some(30), caller_id: Some("+39055".into()), connect: Some(ivr.clone()) });
+        assert_eq!(
+            asked,
+            Placing { timeout: Some(30), caller_id: Some("+39055".into()), connect: Some(Box::new(ivr.clone())) }
+        );
         assert!(placing(&allowed, Some(20), None, None).is_ok_and(|placing| placing.timeout == Some(20)));
         for timeout in [0, 4, 181, 999, 3_600_000] {
             assert!(placing(&allowed, Some(timeout), None, None).is_err(), "{timeout}");

@@ -29,7 +29,7 @@ async fn a_call_with_wishes_is_joined_by_none_and_joins_none(database: Database)
     let scene = Scene::on(&database).await;
     let ann = Target::Contact(scene.contact("Ann", &[ANN]).await);
     let connect = Connect { context: "ivr".into(), extension: "s".into(), priority: 1 };
-    let wishes = Placing { timeout: Some(9), caller_id: Some("+39055".into()), connect: Some(connect) };
+    let wishes = Placing { timeout: Some(9), caller_id: Some("+39055".into()), connect: Some(Box::new(connect)) };
     let call_of = async |incident: IncidentId| {
         let filter = CallFilter { incident: Some(incident), ..CallFilter::default() };
         let calls = scene.store.calls(filter, 10).await.expect("an answer").items;
