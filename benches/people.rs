@@ -197,6 +197,7 @@ async fn scheduled_calls(directory: &tempfile::TempDir) {
         for nth in 0..1000 {
             let number = PhoneNumber::try_from(format!("+39333{nth:07}")).unwrap_or_else(|error| panic!("{error}"));
             let call = DirectCall {
+                placing: ringdown::escalation::Placing::default(),
                 to: Target::Number(number),
                 text: "it is time".into(),
                 attempts: 1,

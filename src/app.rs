@@ -155,6 +155,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         login_days: config.tokens.login_days,
         watch: board,
         sender: Some(sender),
+        compat: Arc::new(api::Compat::of(&config)),
     };
     let limits = Limits {
         body: config.server.body_limit,
@@ -312,9 +313,11 @@ fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech
 }
 
 fn watch_settings(config: &Config) -> watch::Settings {
+    // A single call may ask for more than is usual.
+    let longest = chrono::TimeDelta::seconds(api::LONGEST_RINGING.into());
     watch::Settings {
         every: Duration::from_secs(config.watch.audit_every),
-        rings: rings(config),
+        rings: rings(config).max(longest),
         dials: config.asterisk.is_some(),
         keep_events: chrono::TimeDelta::days(config.watch.keep_events_days.into()),
     }

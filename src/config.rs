@@ -42,6 +42,8 @@ pub struct Config {
     pub destinations: Destinations,
     /// How Alertmanager's groups become incidents.
     pub alertmanager: Alertmanager,
+    /// The routes of the predecessors.
+    pub compat: Compat,
     /// How it watches itself.
     pub watch: Watch,
     /// Where traces go.
@@ -73,7 +75,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "server",
     "log",
     "database",
@@ -84,6 +86,7 @@ const SECTIONS: [&str; 17] = [
     "numbers",
     "destinations",
     "alertmanager",
+    "compat",
     "watch",
     "telemetry",
     "webhooks",
@@ -143,6 +146,7 @@ impl Config {
             numbers: section(figment, "numbers", read),
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
+            compat: section(figment, "compat", read),
             watch: section(figment, "watch", read),
             telemetry: section(figment, "telemetry", read),
             webhooks: section(figment, "webhooks", read),

@@ -24,7 +24,7 @@ fn every_operation_but_a_few_needs_a_credential() {
             // The address of a feed is a secret by itself, and so are a password and a refresh token.
             let may_be = matches!(
                 path.as_str(),
-                "/healthz" | "/readyz" | "/feeds/{file}" | "/api/v2/token" | "/api/v2/token/revoke"
+                "/" | "/health" | "/healthz" | "/readyz" | "/feeds/{file}" | "/api/v2/token" | "/api/v2/token/revoke"
             );
             assert_eq!(open, may_be, "{method} {path}");
         }

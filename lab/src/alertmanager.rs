@@ -33,10 +33,19 @@ impl Alertmanager {
     /// # Errors
     /// If it was not fetched, or does not come up.
     pub async fn start(slot: &Slot, ringdown: &Api) -> Result<Self> {
+        let url = format!("{}/api/v2/alerts/alertmanager", ringdown.base);
+        Self::start_with(slot, &url, Some(&ringdown.key)).await
+    }
+
+    /// The same, which posts to `url`, with a key as bearer if there is one.
+    ///
+    /// # Errors
+    /// As [`Alertmanager::start`].
+    pub async fn start_with(slot: &Slot, url: &str, key: Option<&str>) -> Result<Self> {
         let directory = slot.directory().join("alertmanager");
         fs::create_dir(&directory)?;
         let file = directory.join("alertmanager.yml");
-        fs::write(&file, configuration(ringdown))?;
+        fs::write(&file, configuration(url, key))?;
         let address = format!("127.0.0.1:{}", slot.port());
         let launch = Launch {
             name: "Alertmanager",
@@ -101,7 +110,16 @@ impl Alertmanager {
     }
 }
 
-fn configuration(ringdown: &Api) -> String {
+fn configuration(url: &str, key: Option<&str>) -> String {
+    let bearer = key.map_or_else(String::new, |key| {
+        format!(
+            "        http_config:
+          authorization:
+            type: Bearer
+            credentials: {key}
+"
+        )
+    });
     format!(
         "route:
   receiver: ringdown
@@ -112,14 +130,9 @@ fn configuration(ringdown: &Api) -> String {
 receivers:
   - name: ringdown
     webhook_configs:
-      - url: {}/api/v2/alerts/alertmanager
+      - url: {url}
         send_resolved: true
-        http_config:
-          authorization:
-            type: Bearer
-            credentials: {}
-",
-        ringdown.base, ringdown.key
+{bearer}"
     )
 }
 

@@ -102,6 +102,12 @@ impl Settings {
             .set("asterisk.caller_id", "+390551234567")
     }
 
+    /// A context of the PBX that calls may ask to land in.
+    pub fn connect(&mut self, context: &str) -> &mut Self {
+        let place = Table::from_iter([("context".to_owned(), context.into())]);
+        self.set("asterisk.connect", vec![Value::Table(place)])
+    }
+
     /// Where it listens, keeps its data, and finds espeak-ng, unless another engine is set.
     pub(crate) fn place(&mut self, http: SocketAddr, agi: SocketAddr, data: &Path) -> Result<&mut Self> {
         self.set("server.listen", http.to_string())

@@ -221,7 +221,7 @@ mod tests {
         for nonsense in ["", ".", "..", "a.b.c", &good[..good.len() - 4], &other, &"a.".repeat(9000)] {
             assert_eq!(ours.check(nonsense, now()), Err(Refused::NotOurs));
         }
-        assert_eq!(issue(&tokens("elsewhere", &[NEW])).len() > 10, true);
+        assert!(issue(&tokens("elsewhere", &[NEW])).len() > 10);
         assert_eq!(ours.check(&issue(&tokens("elsewhere", &[NEW])), now()), Err(Refused::NotOurs));
         assert!(tokens("ringdown", &[]).issue(Uuid::nil(), Uuid::nil(), "", Uuid::nil(), now()).is_none());
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     State, Tag,
-    auth::{EditsContacts, ReadsContacts},
+    auth::{Caller, EditsContacts, ReadsContacts},
     country,
     error::Problem,
     file::{Cards, Csv, Table},
@@ -21,12 +21,13 @@ use super::{
 use crate::{
     bus::Bell,
     exchange::{
-        LocalOrInstant, contacts,
+        LocalOrInstant,
+        contacts::{self, ContactRow},
         csv::{self, BadRow},
         vcard, windows,
     },
     id::ContactId,
-    store::{ImportOptions, ImportReport, Imported, OncallWindow},
+    store::{ImportOptions, ImportReport, ImportRow, Imported, OncallWindow},
     wallclock::Zone,
 };
 
@@ -39,7 +40,7 @@ pub struct AddressBook(pub State);
 /// What became of a file.
 #[derive(Debug, Object)]
 #[oai(rename = "ImportReport")]
-struct Report {
+pub(super) struct Report {
     /// What was not there before.
     created: u64,
     /// What was there and is different now.
@@ -93,16 +94,7 @@ impl AddressBook {
         time_zone: Query<Option<String>>,
         table: Table,
     ) -> Result<Json<Report>, Problem> {
-        let options = self.options(dry_run.0, atomic.0, time_zone.0)?;
-        let state = self.0.clone();
-        let rows = read(table, move |text, out| {
-            let reader = contacts::read(text).map_err(|error| error.to_string())?;
-            let columns = rows::Columns::of(&reader);
-            out.take(reader.map(|row| row.and_then(|(line, row)| rows::contact(&state, &columns, line, row))));
-            Ok(())
-        });
-        let report = self.0.by(&caller.0).import_contacts(rows.await?, options, self.0.clock.now()).await?;
-        Ok(self.reported(report, options))
+        imported(&self.0, &caller.0, table, self.options(dry_run.0, atomic.0, time_zone.0)?).await
     }
 
     /// Export all contacts as a table
@@ -110,10 +102,7 @@ impl AddressBook {
     /// What is exported can be imported. Cells that a spreadsheet would execute have a quote in front.
     #[oai(path = "/api/v2/contacts/export", method = "get", operation_id = "export_contacts")]
     async fn export_contacts(&self, _caller: ReadsContacts) -> Result<Csv, Problem> {
-        let mut header = Vec::new();
-        contacts::write_header(&mut header);
-        let body = export::pages(&self.0, header, export::Form::Table).await?;
-        Ok(Csv { body, name: "contacts.csv" })
+        exported(&self.0).await
     }
 
     /// One contact as a card for a phone's address book (vCard 3.0)
@@ -164,7 +153,7 @@ impl AddressBook {
             Ok(())
         });
         let report = self.0.by(&caller.0).import_windows(rows.await?, options, self.0.clock.now()).await?;
-        Ok(self.reported(report, options))
+        Ok(reported(&self.0, report, options))
     }
 
     /// Export the windows of duty of the schedule `oncall` as a table
@@ -194,23 +183,55 @@ impl AddressBook {
         let zone = zone.unwrap_or_else(|| country::zone(self.0.plan.country()));
         Ok(ImportOptions { dry_run, atomic, zone })
     }
+}
 
-    fn reported(&self, report: ImportReport, options: ImportOptions) -> Json<Report> {
-        if report.kept {
-            // Somebody else may be on duty now.
-            self.0.bus.ring(Bell::Engine);
-        }
-        let bad = |BadRow { line, column, reason }| Bad { line, column, reason };
-        Json(Report {
-            created: report.created,
-            updated: report.updated,
-            unchanged: report.unchanged,
-            bad_rows: report.bad,
-            bad: report.told.into_iter().map(bad).collect(),
-            dry_run: options.dry_run,
-            kept: report.kept,
-        })
+/// Takes a table of contacts in.
+pub(super) async fn imported(
+    state: &State,
+    caller: &Caller,
+    table: Table,
+    options: ImportOptions,
+) -> Result<Json<Report>, Problem> {
+    let reading = state.clone();
+    let rows = read(table, move |text, out| {
+        let reader = contacts::read(text).map_err(|error| error.to_string())?;
+        let columns = rows::Columns::of(&reader);
+        out.take(reader.map(|row| row.and_then(|(line, row)| rows::contact(&reading, &columns, line, row))));
+        Ok(())
+    });
+    let report = state.by(caller).import_contacts(rows.await?, options, state.clock.now()).await?;
+    Ok(reported(state, report, options))
+}
+
+/// All contacts as a table.
+pub(super) async fn exported(state: &State) -> Result<Csv, Problem> {
+    let mut header = Vec::new();
+    contacts::write_header(&mut header);
+    let body = export::pages(state, header, export::Form::Table).await?;
+    Ok(Csv { body, name: "contacts.csv" })
+}
+
+/// One row, as the store takes it; what stands in no column of `columns`, it says nothing about.
+pub(super) fn row_of(state: &State, columns: Vec<&'static str>, row: ContactRow) -> Result<ImportRow, Problem> {
+    rows::contact(state, &rows::Columns::named(columns), 1, row)
+        .map_err(|bad| Problem::unprocessable(format!("{}: {}", bad.column.unwrap_or_default(), bad.reason)))
+}
+
+fn reported(state: &State, report: ImportReport, options: ImportOptions) -> Json<Report> {
+    if report.kept {
+        // Somebody else may be on duty now.
+        state.bus.ring(Bell::Engine);
     }
+    let bad = |BadRow { line, column, reason }| Bad { line, column, reason };
+    Json(Report {
+        created: report.created,
+        updated: report.updated,
+        unchanged: report.unchanged,
+        bad_rows: report.bad,
+        bad: report.told.into_iter().map(bad).collect(),
+        dry_run: options.dry_run,
+        kept: report.kept,
+    })
 }
 
 /// Where rows go, some at a time.

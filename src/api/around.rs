@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use super::{
     auth::{self, Access, Caller, From, Sender},
-    error,
+    compat, error,
 };
 use crate::{
     access::{Scope, address},
@@ -102,11 +102,14 @@ impl Around {
     pub(super) async fn serve(&self, endpoint: Arc<impl Endpoint>, mut request: Request) -> Response {
         let id = request_id(&request);
         let from = self.from(&request);
-        let span = tracing::info_span!("request", %id, method = %request.method(), path = logged(request.uri().path()));
+        // Before anybody sees the address.
+        let key = compat::take_key(&mut request);
+        let path = logged(request.uri().path());
+        let span = tracing::info_span!("request", %id, method = %request.method(), path);
         trace::follow(&span, request.header("traceparent"));
         let began = tokio::time::Instant::now();
         let answer = async {
-            let sender = self.sender(&request, from, &id).await;
+            let sender = self.sender(&request, key.as_deref(), from, &id).await;
             let left = match self.let_in(&request, &sender) {
                 Ok(left) => left,
                 Err(response) => return *response,
@@ -143,8 +146,8 @@ impl Around {
         address::client(peer, forwarded, &self.limits.trusted_proxies)
     }
 
-    async fn sender(&self, request: &Request, address: IpAddr, id: &str) -> Sender {
-        let Some(credential) = auth::credential(request) else { return Sender::Nobody };
+    async fn sender(&self, request: &Request, key: Option<&str>, address: IpAddr, id: &str) -> Sender {
+        let Some(credential) = auth::credential(request).or(key) else { return Sender::Nobody };
         match self.access.whose(credential).await {
             Ok(Some(principal)) => Sender::Known(Caller { principal, address, request: id.to_owned() }),
             Ok(None) => Sender::Unknown,
@@ -185,7 +188,7 @@ impl Around {
         let limits = &self.limits;
         match sender {
             // A file may be large, and is taken from nobody but who is known.
-            Sender::Known(_) if request.uri().path().ends_with("/import") => (limits.import, IMPORT_TIME),
+            Sender::Known(_) if is_import(request.uri().path()) => (limits.import, IMPORT_TIME),
             Sender::Known(_) => (limits.body, limits.time),
             Sender::Nobody | Sender::Unknown | Sender::Unavailable(_) => (limits.body.min(STRANGERS_BODY), limits.time),
         }
@@ -204,7 +207,14 @@ impl Left {
 /// Where alerts come in.
 fn is_intake(method: &Method, path: &str) -> bool {
     method == Method::POST
-        && (matches!(path, "/api/v2/alerts" | "/api/v2/alerts/alertmanager") || path.starts_with("/api/v2/heartbeats/"))
+        && (matches!(path, "/api/v2/alerts" | "/api/v2/alerts/alertmanager")
+            || path.starts_with("/api/v2/heartbeats/")
+            || compat::is_intake(path))
+}
+
+/// Where a file comes in.
+fn is_import(path: &str) -> bool {
+    path.ends_with("/import") || compat::is_import(path)
 }
 
 async fn answer(endpoint: Arc<impl Endpoint>, mut request: Request, bytes: usize, time: Duration) -> Response {
@@ -296,10 +306,36 @@ fn headers(response: &mut Response, id: &str) {
     }
 }
 
-/// A path as the log may have it: without the secret of a calendar's address.
-fn logged(path: &str) -> &str {
-    let secret = path.to_ascii_lowercase().find("feeds/").map(|at| at + "feeds/".len());
-    secret.map_or(path, |at| &path[..at])
+/// A path as the log may have it: without the secret of a calendar's address, without a key, without a number.
+fn logged(path: &str) -> String {
+    let plain = percent_decoded(path).to_ascii_lowercase();
+    let secret =
+        ["feeds/", "/k/", "/interaction/"].iter().filter_map(|word| Some(plain.find(word)? + word.len())).min();
+    match secret {
+        Some(at) => plain[..at].to_owned(),
+        None => path.to_owned(),
+    }
+}
+
+/// A path with what was percent-encoded in it; what is none of ours may be spelled in many ways.
+fn percent_decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = path.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 pub(super) fn set(response: &mut Response, name: &'static str, value: &str) {
@@ -317,4 +353,25 @@ fn request_id(request: &Request) -> String {
         .header("x-request-id")
         .filter(well_formed)
         .map_or_else(|| Uuid::from_u128(rand::random()).simple().to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_and_no_number_stands_in_a_logged_path() {
+        for (path, shown) in [
+            ("/feeds/secret.ics", "/feeds/"),
+            ("/Feeds/secret.ics", "/feeds/"),
+            ("/k/secret/call_only", "/k/"),
+            ("/%6b/secret/call_only", "/k/"),
+            ("//K/secret", "//k/"),
+            ("/api/v2/interaction/+39333", "/api/v2/interaction/"),
+            ("/api/v2/calls", "/api/v2/calls"),
+            ("/a%2", "/a%2"),
+        ] {
+            assert_eq!(logged(path), shown, "{path}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::{
     State, Tag,
     auth::{PlacesCalls, ReadsCalls},
     body::Body,
+    compat,
     error::Problem,
     idempotency::Once,
     incidents::TimelineLine,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     engine::DirectCall,
-    escalation::{Policy, State as IncidentState, Step},
+    escalation::{self, Policy, State as IncidentState, Step},
     id::{CallId, ContactId, IncidentId},
     store::{self, CallFilter, Carried},
 };
@@ -63,9 +64,9 @@ struct NewCall {
     /// schedule (whoever is on call then), of a group, of a contact.
     #[oai(validator(max_length = 300))]
     to: String,
-    /// What is spoken.
+    /// What is spoken. With `connect` it is what the timeline calls it, and need not be said.
     #[oai(validator(max_length = 100_000))]
-    text: String,
+    text: Option<String>,
     /// How often it is tried.
     #[oai(default = "default_attempts", validator(minimum(value = "1"), maximum(value = "10")))]
     #[serde(default = "default_attempts")]
@@ -89,10 +90,41 @@ struct NewCall {
     /// `ringing`, `answered`, `completed`, `busy`, `no_answer`, `failed`) or `incident_status`.
     #[oai(validator(min_length = 1, max_length = 2000))]
     callback_url: Option<String>,
+    /// How long a phone rings, in seconds: 5 to 180; `asterisk.ring_timeout` if it is not said. From 1000 on it is
+    /// taken for milliseconds, as the contact center counted them.
+    #[oai(validator(minimum(value = "5"), maximum(value = "180000")))]
+    timeout: Option<u32>,
+    /// The number that is shown: one of `asterisk.caller_ids`; `asterisk.caller_id` if it is not said.
+    #[oai(validator(max_length = 40))]
+    caller_id: Option<String>,
+    /// Where in the PBX's dialplan the answered call lands, instead of our speaking to it: one of
+    /// `asterisk.connect`. The PBX takes it from there; that it was answered is all that was asked for.
+    connect: Option<Connect>,
     /// Seconds after its time when it is too late to call, should the server be away then.
     #[oai(default = "quarter_of_an_hour", validator(minimum(value = "1"), maximum(value = "604800")))]
     #[serde(default = "quarter_of_an_hour")]
     expires: u32,
+}
+
+/// A place in the PBX's dialplan.
+#[derive(Debug, Object, Deserialize)]
+#[oai(rename = "Connect")]
+struct Connect {
+    /// The context.
+    #[oai(validator(min_length = 1, max_length = 80))]
+    context: String,
+    /// The extension.
+    #[oai(default = "start", validator(min_length = 1, max_length = 80))]
+    #[serde(default = "start")]
+    extension: String,
+    /// The priority.
+    #[oai(default = "default_attempts", validator(minimum(value = "1"), maximum(value = "10000")))]
+    #[serde(default = "default_attempts")]
+    priority: u32,
+}
+
+fn start() -> String {
+    "s".into()
 }
 
 /// What is done about a time that is past.
@@ -228,9 +260,18 @@ impl Calls {
             let detail = format!("to: nobody of {:?} can be called (no number, disabled, or nobody on call)", call.to);
             return Err(Problem::unprocessable(detail));
         }
-        if call.text.trim().is_empty() {
-            return Err(Problem::malformed("text: is empty"));
-        }
+        let spoken = match (&call.text, &call.connect) {
+            (Some(text), _) if text.trim().is_empty() => return Err(Problem::malformed("text: is empty")),
+            (Some(spoken), _) => text(spoken.clone()),
+            (None, Some(connect)) => format!("{} of the PBX", connect.context),
+            (None, None) => return Err(Problem::malformed("missing field `text`")),
+        };
+        let connect = call.connect.map(|connect| escalation::Connect {
+            context: connect.context,
+            extension: connect.extension,
+            priority: connect.priority,
+        });
+        let placing = compat::placing(&self.0.compat, call.timeout, call.caller_id, connect)?;
         if let Some(url) = &call.callback_url {
             self.0.receiver("callback_url", url).await?;
         }
@@ -248,7 +289,8 @@ impl Calls {
         }
         let direct = DirectCall {
             to,
-            text: text(call.text),
+            text: spoken,
+            placing,
             attempts: call.attempts,
             attempt_delay: call.attempt_delay,
             source: caller.name().to_owned(),

@@ -13,6 +13,7 @@ mod body;
 mod calendars;
 mod calls;
 mod channel_events;
+mod compat;
 mod contacts;
 mod country;
 mod document;
@@ -65,6 +66,7 @@ use poem_openapi::{OpenApiService, Tags};
 pub use around::Limits;
 pub use audit::exported;
 pub use auth::Access;
+pub use compat::{Compat, LONGEST_RINGING};
 pub use login::Passwords;
 pub use users::first_password;
 
@@ -126,6 +128,8 @@ pub struct State {
     pub watch: Board,
     /// Knows which URLs may be told of events.
     pub sender: Option<Sender>,
+    /// What the predecessors' routes go by.
+    pub compat: Arc<Compat>,
 }
 
 impl State {
@@ -165,6 +169,9 @@ enum Tag {
     Access,
     /// Whether the server does its work.
     Health,
+    /// The routes of the systems that ringdown takes the place of, for whoever moves over. New programs use the
+    /// others. Beside `Authorization` they take an API key as `?key=` or in the path: `/k/KEY/call_only`.
+    Compat,
 }
 
 type Apis = (
@@ -175,6 +182,8 @@ type Apis = (
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
     (login::Logins, users::Users, keys::Keys, audit::Audits),
     (events::Events, webhooks::Webhooks),
+    (compat::Webhooks, compat::Phone, compat::Register, compat::Audio),
+    (compat::CompatContacts, compat::Center, compat::Root),
 );
 
 /// Items on a page unless it is said otherwise.
@@ -234,6 +243,8 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
         ),
         (login::Logins(with()), users::Users(with()), keys::Keys(with()), audit::Audits(with())),
         (events::Events(with()), webhooks::Webhooks(with())),
+        (compat::Webhooks(with()), compat::Phone(with()), compat::Register(with()), compat::Audio(with())),
+        (compat::CompatContacts(with()), compat::Center(with()), compat::Root(with())),
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \

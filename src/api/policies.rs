@@ -363,6 +363,7 @@ impl Policies {
             on_exhausted,
             follow_edits: edit.follow_edits,
             steps,
+            ..escalation::Policy::default()
         };
         let unreachable = self.0.engine.unreachable(&policy).await?;
         if unreachable.len() == policy.all_steps().count() {

@@ -47,5 +47,6 @@ fn document() -> anyhow::Result<String> {
         login_days: 1,
         watch: Board::default(),
         sender: None,
+        compat: Arc::default(),
     }))
 }

@@ -42,6 +42,14 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
         wrong("database.url: begins with sqlite: or postgres://".into());
     }
     check_watch(&config.watch, &mut wrong);
+    if let Some(zone) = &config.compat.time_zone
+        && let Err(error) = zone.parse::<crate::wallclock::Zone>()
+    {
+        wrong(format!("compat.time_zone: {error}"));
+    }
+    if !(1..=86_400).contains(&config.compat.sms_wait) {
+        wrong("compat.sms_wait: 1 to 86400 seconds".into());
+    }
     if config.telemetry.otlp_endpoint.as_deref().is_some_and(|url| !is_address(url)) {
         wrong("telemetry.otlp_endpoint: is no http:// or https:// address".into());
     }
@@ -155,6 +163,19 @@ fn check_asterisk(asterisk: &Asterisk, wrong: &mut impl FnMut(String)) {
         && !caller_id.bytes().all(|c| c.is_ascii_digit() || c == b'+')
     {
         wrong("asterisk.caller_id: digits and a leading + only".into());
+    }
+    for number in &asterisk.caller_ids {
+        if number.is_empty() || !number.bytes().all(|c| c.is_ascii_digit() || c == b'+') {
+            wrong(format!("asterisk.caller_ids: {number:?} is not digits and a leading +"));
+        }
+    }
+    for connect in &asterisk.connect {
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c));
+        let extension = connect.extension.trim_matches(['+', '*', '#']);
+        if !plain(&connect.context) || !plain(extension) || connect.priority == 0 {
+            wrong(format!("asterisk.connect: {connect:?} is no place in a dialplan"));
+        }
     }
     if !(5..=300).contains(&asterisk.ring_timeout) {
         wrong("asterisk.ring_timeout: 5 to 300 seconds".into());

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{phone::ExtensionPattern, script::Keypad};
+use crate::{escalation::Connect, phone::ExtensionPattern, script::Keypad};
 
 /// HTTP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -146,6 +146,13 @@ pub struct Asterisk {
     /// The number that is shown.
     #[serde(default)]
     pub caller_id: Option<String>,
+    /// Numbers that a single call may ask to be shown instead.
+    #[serde(default)]
+    pub caller_ids: Vec<String>,
+    /// Where in the dialplan a single call may ask to land, instead of being spoken to; the first is where
+    /// those land that say neither where nor what is to be spoken.
+    #[serde(default)]
+    pub connect: Vec<Connect>,
     /// Seconds that a phone rings.
     #[serde(default = "default_ring_timeout")]
     pub ring_timeout: u32,
@@ -317,6 +324,22 @@ pub enum Per {
     Group,
     /// Each alert of it.
     Alert,
+}
+
+/// The routes of the predecessors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compat {
+    /// Where their local times hold (an IANA name); that of the country of `numbers` if it is not said, or UTC.
+    pub time_zone: Option<String>,
+    /// Seconds from the text to the call on `/sms_before_call`.
+    pub sms_wait: u32,
+}
+
+impl Default for Compat {
+    fn default() -> Self {
+        Self { time_zone: None, sms_wait: 120 }
+    }
 }
 
 /// How it watches itself.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     ami::{ActError, Action, BadHeader, Message},
     bus::Bell,
+    escalation::{Connect, Placing},
     id::IncidentId,
     route::cause::{Ending, classify, words},
     store::{Call, CallStatus, End},
@@ -69,11 +70,14 @@ struct Follow {
     canceled: Option<bool>,
     hangup_sent: bool,
     interrupted: HashSet<IncidentId>,
+    /// How it is placed, where that is not as usual.
+    placing: Placing,
 }
 
 /// Follows a call until it is over and its end is written down.
 pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mut steps: mpsc::Receiver<Step>) {
-    let ring = Duration::from_secs(shared.settings.ring_timeout.into());
+    let placing = placing(&shared, &call).await;
+    let ring = Duration::from_secs(placing.timeout.unwrap_or(shared.settings.ring_timeout).into());
     let mut this = Follow {
         progress: Progress::new(call.id.to_string()),
         status: call.status,
@@ -84,6 +88,7 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
         canceled: None,
         hangup_sent: false,
         interrupted: HashSet::new(),
+        placing,
         shared,
         call,
     };
@@ -107,6 +112,17 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
         Err(NotPlaced::Refused(why)) => Some(route_failed(&why)),
     };
     this.finish(end).await;
+}
+
+/// How a call is placed. That it is not known must not keep a call from being followed, which may be up.
+async fn placing(shared: &Shared, call: &Call) -> Placing {
+    match shared.store.placing_of(call.id).await {
+        Ok(placing) => placing,
+        Err(error) => {
+            tracing::error!(call = %call.id, %error, "how a call is placed is not known: as usual");
+            Placing::default()
+        }
+    }
 }
 
 /// Whether the PBX has told the end of a call.
@@ -153,12 +169,14 @@ impl Follow {
     fn originate(&self) -> Result<Action, BadHeader> {
         let settings = &self.shared.settings;
         let id = self.call.id.to_string();
-        let timeout = u64::from(settings.ring_timeout) * 1000;
+        let timeout = u64::from(self.placing.timeout.unwrap_or(settings.ring_timeout)) * 1000;
+        let usual = Connect { context: settings.context.clone(), extension: "s".to_owned(), priority: 1 };
+        let lands = self.placing.connect.as_deref().unwrap_or(&usual);
         let mut action = Action::new("Originate")
             .header("Channel", &settings.dial.replace("{number}", self.call.number.as_str()))?
-            .header("Context", &settings.context)?
-            .header("Exten", "s")?
-            .header("Priority", "1")?
+            .header("Context", &lands.context)?
+            .header("Exten", &lands.extension)?
+            .header("Priority", &lands.priority.to_string())?
             .header("Timeout", &timeout.to_string())?
             .header("Async", "true")?
             .header("ChannelId", &id)?
@@ -166,7 +184,7 @@ impl Follow {
             .variable("RINGDOWN_TOKEN", &self.call.token)?
             .variable("RINGDOWN_AGI", &settings.agi_url)?
             .variable("RINGDOWN_SOUNDS", &settings.sounds)?;
-        if let Some(caller_id) = &settings.caller_id {
+        if let Some(caller_id) = self.placing.caller_id.as_ref().or(settings.caller_id.as_ref()) {
             action = action.header("CallerID", caller_id)?;
         }
         Ok(action)
@@ -299,6 +317,10 @@ impl Follow {
 
     /// Makes the channel begin again in the dialplan: its AGI session ends, and the new one sees what has changed.
     async fn interrupt(&mut self, incident: IncidentId) {
+        if self.placing.connect.is_some() {
+            // It is not we who speak to them.
+            return;
+        }
         if !self.interrupted.insert(incident) {
             return;
         }
@@ -375,10 +397,10 @@ impl Follow {
     }
 
     async fn finish(self, end: Option<End>) {
-        let Self { shared, call, .. } = self;
+        let Self { shared, call, placing, .. } = self;
         let ended = match end {
             None => shared.unclaim(&call).await,
-            Some(end) => shared.end(&call, end).await,
+            Some(end) => shared.end(&call, end, &placing).await,
         };
         if let Err(error) = ended {
             // The row stays as it is; the dialer finds it without a task and reconciles it.

@@ -29,6 +29,7 @@ use crate::{
     bus::{Bell, Bus},
     clock::Clock,
     engine::Engine,
+    escalation::{Actor, Placing},
     id::CallId,
     phone::PhoneNumber,
     route::{
@@ -421,7 +422,13 @@ impl Dialer {
 
 impl Shared {
     /// Writes a call's end down, has its next number dialled, and tells the engine if it found no route.
-    async fn end(&self, call: &Call, end: End) -> Result<(), store::Error> {
+    async fn end(&self, call: &Call, end: End, placing: &Placing) -> Result<(), store::Error> {
+        if let (CallStatus::Completed, Some(connect)) = (end.status, &placing.connect) {
+            // They were handed to the PBX, which is all that was asked for.
+            for carried in self.store.carried_by(call.id).await? {
+                self.engine.resolve(carried.incident, Actor::Source(format!("the PBX ({})", connect.context))).await?;
+            }
+        }
         let next = match end.status {
             CallStatus::Busy | CallStatus::NoAnswer | CallStatus::Rejected => self.next_number(call).await?,
             CallStatus::Failed if end.found_route => self.next_number(call).await?,

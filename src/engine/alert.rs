@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    escalation::Policy,
+    escalation::{Method, Policy},
     id::IncidentId,
     store::{Content, Fact, Member},
     triage::{Labels, Subject},
@@ -46,6 +46,8 @@ pub enum PolicyChoice {
     Default,
     /// The one of this name; the default one if there is none.
     Named(String),
+    /// The one of this name, the default one if there is none: all its steps by this method.
+    ByMethod(String, Method),
     /// One of its own, as a direct call has.
     Own(Policy),
 }

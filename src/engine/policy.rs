@@ -36,6 +36,12 @@ impl Engine {
             PolicyChoice::Own(policy) => {
                 return Ok(Choice { policy: Some(policy.clone()), ..Choice::default() });
             }
+            PolicyChoice::ByMethod(named, method) => {
+                let named = PolicyChoice::Named(named.clone());
+                let chosen = Box::pin(self.choose(&named, subject, facts)).await?;
+                let policy = chosen.policy.map(|policy| policy.by_method(method));
+                return Ok(Choice { policy, ..chosen });
+            }
             PolicyChoice::Named(named) => {
                 if let Some(found) = self.store.policy(named).await? {
                     return Ok(Choice::from(Some(found)));

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 
 use super::{AT_ONCE, Alert, Applied, BATCH, Engine, PolicyChoice, Raised, Times};
 use crate::{
-    escalation::{Actor, Event, Policy, Step, Target},
+    escalation::{Actor, Event, Placing, Policy, Step, Target},
     id::IncidentId,
     store::{self, Content, Fact, Heartbeat, Member, Reminder},
 };
@@ -27,6 +27,8 @@ pub struct DirectCall {
     pub source: String,
     /// When, if not at once.
     pub schedule: Option<Times>,
+    /// How it is placed.
+    pub placing: Placing,
 }
 
 /// An alert of one text, that fires or does not.
@@ -75,7 +77,7 @@ impl Engine {
         };
         let alert = Alert {
             dedup_key,
-            policy: PolicyChoice::Own(Policy { steps: vec![step], ..Policy::default() }),
+            policy: PolicyChoice::Own(Policy { steps: vec![step], placing: call.placing, ..Policy::default() }),
             source: call.source,
             content: alone(call.text, String::new(), true),
             all_over: false,
@@ -159,6 +161,7 @@ impl Engine {
         let id = IncidentId::of(due_at, reminder.id.0);
         if self.store.incident(id).await?.is_none() {
             let call = DirectCall {
+                placing: Placing::default(),
                 to: data.target.clone(),
                 text: data.text.clone(),
                 attempts: data.attempts,

@@ -20,7 +20,7 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 
-pub use policy::{Method, OnExhausted, Policy, Step, Target};
+pub use policy::{Connect, Method, OnExhausted, Placing, Policy, Step, Target};
 pub use state::{
     Actor, Calls, Command, DETOUR, Event, Held, Hush, Note, OVERTIME, Opening, Phase, Position, Recipient, Stage, State,
 };

@@ -25,6 +25,53 @@ pub struct Policy {
     pub follow_edits: bool,
     /// The steps of one round, in order.
     pub steps: Vec<Step>,
+    /// How its calls are placed; only what somebody asks for directly says anything.
+    #[serde(default, skip_serializing_if = "Placing::is_usual")]
+    pub placing: Placing,
+}
+
+/// How a call is placed and what becomes of it once it is answered, where that is not as usual.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placing {
+    /// Seconds that the phone rings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// The number that is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id: Option<String>,
+    /// Where the PBX takes the answered channel, instead of our speaking to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Box<Connect>>,
+}
+
+/// A place in the PBX's dialplan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connect {
+    /// The context.
+    pub context: String,
+    /// The extension; `s`, if it is not said.
+    #[serde(default = "start")]
+    pub extension: String,
+    /// The priority; 1, if it is not said.
+    #[serde(default = "first")]
+    pub priority: u32,
+}
+
+fn start() -> String {
+    "s".into()
+}
+
+const fn first() -> u32 {
+    1
+}
+
+impl Placing {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is done when all rounds went unanswered.
@@ -125,6 +172,20 @@ impl Policy {
             Some(OnExhausted::LastResort(step)) if round > self.repeat => std::slice::from_ref(step),
             _ => &self.steps,
         }
+    }
+
+    /// The same people by other means: all steps, by `method`. It stays so, whoever edits the policy.
+    #[must_use]
+    pub fn by_method(mut self, method: &Method) -> Self {
+        let last_resort = match &mut self.on_exhausted {
+            Some(OnExhausted::LastResort(step)) => Some(step),
+            _ => None,
+        };
+        for step in self.steps.iter_mut().chain(last_resort) {
+            step.method = method.clone();
+        }
+        self.follow_edits = false;
+        self
     }
 
     /// Whether people take turns in it anywhere.

@@ -127,6 +127,19 @@ impl Speech {
         Ok(Sound { file: self.on_pbx.join(name).to_string_lossy().into_owned(), parts, rate: self.rate })
     }
 
+    /// Whether there is a sound of this name, as it came out of [`Speech::name_of`]. What is no such name is none.
+    #[must_use]
+    pub fn is_ready(&self, name: &str, now: SystemTime) -> bool {
+        let is_digest = name.len() == 32 && name.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+        is_digest && self.cache.has(name, now)
+    }
+
+    /// The name that the sound of one text has, whether it was made or not.
+    #[must_use]
+    pub fn name_of(&self, language: &str, text: &str) -> String {
+        Cache::name(&[&self.engine.fingerprint(language), &self.rate.to_string(), text])
+    }
+
     /// Makes `text` the sound of this fixed name, for the dialplan.
     ///
     /// # Errors
@@ -181,8 +194,7 @@ impl Speech {
 
     /// One text, as (name, milliseconds).
     async fn piece(&self, language: &str, text: &str, now: SystemTime) -> Result<(String, u64), Error> {
-        let rate = self.rate.to_string();
-        let name = Cache::name(&[&self.engine.fingerprint(language), &rate, text]);
+        let name = self.name_of(language, text);
         if self.cache.has(&name, now)
             && let Ok(pcm) = Pcm::read(&self.cache.path(&name))
         {

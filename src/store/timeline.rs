@@ -83,6 +83,8 @@ pub enum Fact {
     PagesAgain { why: String },
     /// A person has taken it.
     Acknowledged { by: String },
+    /// Another system says that the call was heard. Only a key is proof of that.
+    SaidHeard { by: String },
     /// A person has passed it on.
     Escalated { by: String },
     /// It is over.
@@ -171,6 +173,7 @@ impl Fact {
             Self::RoundNotCounted { round } => format!("round {round} found no way out; it is not counted"),
             Self::PagesAgain { why } => format!("pages again: {why}"),
             Self::Acknowledged { by } => format!("acknowledged by {by}"),
+            Self::SaidHeard { by } => format!("{by} says that it was heard"),
             Self::Escalated { by } => format!("escalated by {by}"),
             Self::Resolved { by } => format!("resolved by {by}"),
             Self::Exhausted => "exhausted: nobody has taken it".into(),

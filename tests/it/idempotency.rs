@@ -8,7 +8,7 @@ use lab::{api::Api, server::Server, settings::Settings, slot::Slot};
 use reqwest::{Client, Method};
 use ringdown::{
     engine::DirectCall,
-    escalation::Target,
+    escalation::{Placing, Target},
     id::IncidentId,
     store::{Admission, CallFilter, IncidentFilter, KeptAnswer, Request},
 };
@@ -67,6 +67,7 @@ async fn what_was_made_before_a_crash_is_found_and_not_made_again(database: Data
     };
     scene.store.note_for_retry("a".into(), json!(1)).await.expect("it is stored");
     let call = DirectCall {
+        placing: Placing::default(),
         to: Target::Number(number(ANA)),
         text: "hello".into(),
         attempts: 1,

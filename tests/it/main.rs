@@ -4,6 +4,7 @@
 mod access;
 mod address_book;
 mod cli;
+mod compat;
 mod contacts;
 mod databases;
 mod engine;

@@ -4,7 +4,7 @@ use crate::harness::author;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use ringdown::{
     engine::{Applied, DirectCall, Engine, Times},
-    escalation::{State, Target},
+    escalation::{Placing, State, Target},
     id::IncidentId,
     store::{IncidentFilter, ReminderData},
     wallclock::Zone,
@@ -38,6 +38,7 @@ fn times(due: i64, expires: i64) -> Times {
 async fn call(scene: &Scene, schedule: Option<Times>) -> DirectCall {
     let ann = scene.contact("Ann", &[ANN]).await;
     DirectCall {
+        placing: Placing::default(),
         to: Target::Contact(ann),
         text: "the meeting begins".into(),
         attempts: 1,

@@ -24,6 +24,11 @@ impl Columns {
         Self(COLUMNS.into_iter().filter(|column| reader.has(column)).collect())
     }
 
+    /// These.
+    pub(super) fn named(columns: Vec<&'static str>) -> Self {
+        Self(columns)
+    }
+
     /// What stands in a column, if there is one.
     fn said<T>(&self, column: &str, value: T) -> Option<T> {
         self.0.contains(&column).then_some(value)

@@ -4,19 +4,30 @@ use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
 };
+use uuid::Uuid;
 
 use super::{Call, CallStatus, NewCall, line, number, of_call, read, read_carried, set_status, status_in};
 use crate::{
-    escalation::Position,
+    escalation::{Placing, Policy, Position},
     id::{self, CallId, ContactId, IncidentId},
     phone::PhoneNumber,
     store::{Entry, Error, Fact, Said, Store, timeline},
 };
 
 impl Store {
+    /// How a call is placed, where that is not as usual: as it was asked for what it carries.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn placing_of(&self, id: CallId) -> Result<Placing, Error> {
+        let incidents = alone(&self.read, id.0).await?;
+        Ok(placings(&self.read, &incidents).await?.into_iter().next().unwrap_or_default())
+    }
+
     /// Calls that wait and may be placed: about something that still escalates, to somebody who is
     /// not on the line already. Oldest first, from behind `after` on.
     ///
@@ -128,9 +139,9 @@ pub(in crate::store) async fn queue(
         .filter(call::Column::CanceledBy.is_null())
         .filter(call::Column::Id.not_in_subquery(carries_it))
         .order_by_asc(call::Column::Id)
-        .one(tx)
+        .all(tx)
         .await?;
-    if let Some(live) = live {
+    if let Some(live) = joinable(tx, incident, live).await? {
         let ordinal = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(live.id)).count(tx).await?;
         let late = live.status == CallStatus::Answered.as_str();
         carry(tx, CallId(live.id), incident, new.at, i32::try_from(ordinal).unwrap_or(i32::MAX), late).await?;
@@ -141,6 +152,61 @@ pub(in crate::store) async fn queue(
     let id = insert(tx, new.contact.clone(), &new.number, new.number_index, now).await?;
     carry(tx, id, incident, new.at, 0, false).await?;
     timeline::write(tx, vec![of_call(id, now, queued(&to, &new.number, new.number_index))]).await
+}
+
+/// The first of these calls that an incident may join: neither is to be placed in a way of its own.
+async fn joinable(
+    tx: &DatabaseTransaction,
+    incident: IncidentId,
+    live: Vec<call::Model>,
+) -> Result<Option<call::Model>, Error> {
+    if live.is_empty() || !is_usual(tx, &[incident]).await? {
+        return Ok(None);
+    }
+    for call in live {
+        if is_usual(tx, &alone(tx, call.id).await?).await? {
+            return Ok(Some(call));
+        }
+    }
+    Ok(None)
+}
+
+/// What a call carries, if it is one incident alone: of several, none is to be placed in a way of its own.
+async fn alone(db: &impl ConnectionTrait, call: Uuid) -> Result<Vec<IncidentId>, Error> {
+    let rows = call_incident::Entity::find()
+        .filter(call_incident::Column::CallId.eq(call))
+        .order_by_asc(call_incident::Column::Ordinal)
+        .limit(2)
+        .all(db)
+        .await?;
+    if rows.len() > 1 {
+        return Ok(Vec::new());
+    }
+    Ok(rows.into_iter().map(|row| IncidentId(row.incident_id)).collect())
+}
+
+/// How calls about these incidents are placed, where that is not as usual.
+async fn placings(db: &impl ConnectionTrait, incidents: &[IncidentId]) -> Result<Vec<Placing>, Error> {
+    if incidents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = incident::Entity::find()
+        .filter(incident::Column::Id.is_in(incidents.iter().map(|id| id.0)))
+        .order_by_asc(incident::Column::Id)
+        .all(db)
+        .await?;
+    let mut placings = Vec::new();
+    for policy in rows.into_iter().filter_map(|row| row.policy) {
+        let policy: Policy = serde_json::from_value(policy)?;
+        placings.push(policy.placing);
+    }
+    placings.retain(|placing| !placing.is_usual());
+    Ok(placings)
+}
+
+/// Whether calls about these incidents are like others, so that they may be one call.
+async fn is_usual(db: &impl ConnectionTrait, incidents: &[IncidentId]) -> Result<bool, Error> {
+    Ok(placings(db, incidents).await?.is_empty())
 }
 
 /// Queues a call about `which` of what `from` carried and still escalates.
