@@ -163,7 +163,7 @@ struct Call {
     #[oai(skip_serializing_if_is_none)]
     ended_at: Option<DateTime<Utc>>,
     /// What happened to it, oldest first; left out of lists.
-    #[oai(skip_serializing_if_is_empty)]
+    #[oai(default, skip_serializing_if_is_empty)]
     timeline: Vec<TimelineLine>,
 }
 
@@ -268,6 +268,7 @@ impl Calls {
         /// Only about this incident.
         incident_id: Query<Option<Uuid>>,
         /// Only to this number.
+        #[oai(validator(max_length = 40))]
         number: Query<Option<String>>,
         /// How many at most.
         #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]

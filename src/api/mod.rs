@@ -6,6 +6,7 @@
 mod address_book;
 mod alertmanager;
 mod alerts;
+mod allow;
 mod around;
 mod audit;
 mod auth;
@@ -251,6 +252,7 @@ pub fn document(state: &State) -> String {
 pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> impl Endpoint {
     let service = service(&state);
     let document = document::of(&service);
+    let allow = allow::Allow::of(&document);
     let page = service.swagger_ui_html().replace(&service.spec(), &document);
     let docs = limits.docs;
     let specification =
@@ -273,6 +275,7 @@ pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> i
         .at("/openapi.json", get(guarded(specification, docs, None)))
         .at("/metrics", get(guarded(figures, metrics, Some(Scope::MetricsRead))))
         .nest("/", service)
+        .around(move |endpoint, request| allow.clone().serve(endpoint, request))
         .around(move |endpoint, request| {
             let around = Arc::clone(&around);
             async move { Ok(around.serve(endpoint, request).await) }

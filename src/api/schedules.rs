@@ -65,7 +65,7 @@ struct Layer {
     #[oai(validator(max_length = 30))]
     start: String,
     /// After how many units it is the next one's turn.
-    #[oai(default = "one")]
+    #[oai(default = "one", validator(minimum(value = "1"), maximum(value = "8784")))]
     #[serde(default = "one")]
     every: u32,
     /// The unit.
@@ -189,6 +189,7 @@ impl Schedules {
         &self,
         _caller: ReadsSchedules,
         /// Only the one of this name.
+        #[oai(validator(max_length = 256))]
         name: Query<Option<String>>,
     ) -> Result<Json<ScheduleList>, Problem> {
         let schedules = match name.0 {
@@ -226,7 +227,7 @@ impl Schedules {
         caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         schedule: Body<NewSchedule>,
     ) -> Result<Standing<Schedule>, Problem> {
@@ -256,7 +257,7 @@ impl Schedules {
         caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Gone, Problem> {
         let id = ScheduleId(id.0);
