@@ -90,8 +90,11 @@ impl<T: ParseFromJSON> ParsePayload for Form<T> {
         let refuse = |reason: String| ParseRequestPayloadError { reason };
         let mut fields = serde_json::Map::new();
         for (name, value) in form_urlencoded::parse(&bytes) {
-            if fields.insert(name.to_string(), Value::String(value.into_owned())).is_some() {
-                return Err(refuse(format!("{name}: stands there twice")).into());
+            let value = Value::String(value.into_owned());
+            match fields.get_mut(&*name) {
+                // A list is no text: whatever field is known is refused so.
+                Some(there) => *there = Value::Array(vec![there.take(), value]),
+                None => drop(fields.insert(name.into_owned(), value)),
             }
         }
         let read = T::parse_from_json(Some(Value::Object(fields)));

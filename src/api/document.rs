@@ -112,6 +112,9 @@ fn nullable(document: &mut Value) {
             if !is_required(name) {
                 property["nullable"] = json!(true);
             }
+            if let Some(values) = property.get_mut("additionalProperties").filter(|values| values.is_object()) {
+                values["nullable"] = json!(true);
+            }
         }
         at += 1;
     }

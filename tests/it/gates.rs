@@ -11,7 +11,7 @@ use lab::{
 };
 
 /// Cases for each operation and phase, unless `RINGDOWN_FUZZ_CASES` says otherwise.
-const CASES: &str = "8";
+const CASES: &str = "5";
 
 /// A program of scripts/openapi-tools.
 pub fn tool(variable: &str, path: &str) -> Result<std::path::PathBuf> {

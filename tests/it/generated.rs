@@ -1,7 +1,11 @@
 //! Clients that are generated from openapi.json do the main job, on a real PBX: raise an alert, watch it
 //! until a phone rings, take it, read what happened. `make clients` makes them.
 
-use std::{env, path::PathBuf, process::Stdio};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, ensure};
 use lab::settings::Step;
@@ -12,8 +16,10 @@ use crate::harness::{ANA, story};
 
 /// Where `make clients` leaves the programs.
 fn built(name: &str) -> Result<PathBuf> {
-    let place = env::var_os("RINGDOWN_CLIENTS").context("RINGDOWN_CLIENTS is not set: make test sets it")?;
-    Ok(PathBuf::from(place).join(name))
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let program = env::var_os("RINGDOWN_CLIENTS").map_or_else(usual, PathBuf::from).join(name);
+    ensure!(program.exists(), "{} is not there: make clients", program.display());
+    Ok(program)
 }
 
 async fn does_the_main_job(name: &str) {
