@@ -91,48 +91,7 @@ pub(super) fn of(service: &OpenApiService<Apis, ()>) -> String {
     }
     limits(&mut document["components"]["schemas"]);
     plain(&mut document);
-    nullable(&mut document);
     format!("{document:#}\n")
-}
-
-/// What may be left out of a body may be null there as well.
-fn nullable(document: &mut Value) {
-    let mut wanted: Vec<String> = Vec::new();
-    let operations = document["paths"].as_object().into_iter().flatten();
-    for (_, operation) in operations.flat_map(|(_, methods)| methods.as_object().into_iter().flatten()) {
-        references(&operation["requestBody"]["content"]["application/json"], &mut wanted);
-    }
-    let mut at = 0;
-    while let Some(name) = wanted.get(at).cloned() {
-        references(&document["components"]["schemas"][&name], &mut wanted);
-        let schema = &mut document["components"]["schemas"][&name];
-        let required = schema.get("required").cloned().unwrap_or_default();
-        let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|other| other == name));
-        for (name, property) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
-            if !is_required(name) {
-                property["nullable"] = json!(true);
-            }
-            if let Some(values) = property.get_mut("additionalProperties").filter(|values| values.is_object()) {
-                values["nullable"] = json!(true);
-            }
-        }
-        at += 1;
-    }
-}
-
-/// The names of the schemas that `value` refers to, each once.
-fn references(value: &Value, names: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            let name = fields.get("$ref").and_then(Value::as_str).and_then(|place| place.rsplit('/').next());
-            if let Some(name) = name.filter(|name| !names.iter().any(|known| known == name)) {
-                names.push(name.to_owned());
-            }
-            fields.values().for_each(|value| references(value, names));
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, names)),
-        _ => {}
-    }
 }
 
 fn limits(schemas: &mut Value) {

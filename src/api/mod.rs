@@ -238,7 +238,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
-         documents (RFC 9457), instants RFC 3339 in UTC, lists newest first with a cursor.",
+         documents (RFC 9457), instants RFC 3339 in UTC, lists newest first with a cursor. In bodies, null counts as left out.",
     )
 }
 
