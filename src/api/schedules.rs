@@ -65,7 +65,7 @@ struct Layer {
     #[oai(validator(max_length = 30))]
     start: String,
     /// After how many units it is the next one's turn.
-    #[oai(default = "one", validator(minimum(value = "1"), maximum(value = "8784")))]
+    #[oai(default = "one")]
     #[serde(default = "one")]
     every: u32,
     /// The unit.
