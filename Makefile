@@ -1,7 +1,7 @@
 # ringdown: the README names `demo` and `test`; the rest is for whoever works on it.
 # Everything runs as an ordinary user; what is fetched goes into the user's cache directory.
 
-.PHONY: help demo run test lint bench mutants openapi install clean
+.PHONY: help demo run test lint bench fuzz mutants openapi clients install clean
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -14,7 +14,9 @@ help:
 	@echo 'make lint           formatting and lints only'
 	@echo 'make bench          figures, with their spread, beside what they are to reach'
 	@echo 'make mutants        does a test notice when the deciding code is broken?'
+	@echo 'make fuzz           many requests that openapi.json allows, and many it does not (CASES=200 per operation, SEED=1)'
 	@echo 'make openapi        write openapi/openapi.json anew'
+	@echo 'make clients        clients in Python, TypeScript and Rust, made of openapi/openapi.json (see openapi/README.md)'
 	@echo 'make install        the binary, the example configuration and a systemd unit below PREFIX (as root)'
 
 demo:
@@ -24,7 +26,7 @@ run:
 	$(CARGO) run --bin ringdown -- serve
 
 test:
-	@scripts/with asterisk espeak postgres alertmanager prometheus -- scripts/test
+	@scripts/with openapi asterisk espeak postgres alertmanager prometheus -- scripts/test
 
 lint:
 	$(CARGO) fmt --all --check
@@ -33,11 +35,18 @@ lint:
 bench:
 	@scripts/with asterisk espeak -- $(CARGO) bench --quiet --locked -p ringdown --bench people --bench api
 
+fuzz:
+	@RINGDOWN_FUZZ_CASES=$(or $(CASES),200) RINGDOWN_FUZZ_SEED=$(or $(SEED),1) scripts/with openapi espeak -- \
+		$(CARGO) test --quiet --locked -p ringdown --test it gates:: -- --nocapture
+
 mutants:
 	@scripts/mutants
 
 openapi:
 	$(CARGO) run --quiet --bin ringdown -- openapi > openapi/openapi.json
+
+clients:
+	@scripts/with openapi -- scripts/clients
 
 install:
 	test -x target/release/ringdown || $(CARGO) build --release --locked --bin ringdown

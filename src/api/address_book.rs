@@ -91,6 +91,7 @@ impl AddressBook {
         atomic: Query<bool>,
         /// By whose clocks the file's local times go, and the time zone of new contacts (an IANA name). The zone
         /// of the schedule `oncall` goes first; if it is left out, that of the configured country, or UTC.
+        #[oai(validator(max_length = 64))]
         time_zone: Query<Option<String>>,
         table: Table,
     ) -> Result<Json<Report>, Problem> {
@@ -143,6 +144,7 @@ impl AddressBook {
         #[oai(default)]
         atomic: Query<bool>,
         /// By whose clocks the file's local times go, if the schedule `oncall` is not there yet (an IANA name).
+        #[oai(validator(max_length = 64))]
         time_zone: Query<Option<String>>,
         table: Table,
     ) -> Result<Json<Report>, Problem> {

@@ -114,7 +114,7 @@ impl Around {
                 Ok(left) => left,
                 Err(response) => return *response,
             };
-            let is_intake = is_intake(request.method(), request.uri().path());
+            let is_intake = is_intake(request.method() == Method::POST, request.uri().path());
             let _place = match is_intake.then(|| self.intake.try_acquire()).transpose() {
                 Ok(place) => place,
                 // Alertmanager tries again on 5xx, and only then.
@@ -158,7 +158,7 @@ impl Around {
     /// Whether the credential has a request left. Alerts are never turned away for their number.
     fn let_in(&self, request: &Request, sender: &Sender) -> Result<Option<Left>, Box<Response>> {
         let Sender::Known(caller) = sender else { return Ok(None) };
-        if is_intake(request.method(), request.uri().path()) {
+        if is_intake(request.method() == Method::POST, request.uri().path()) {
             return Ok(None);
         }
         if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
@@ -205,8 +205,8 @@ impl Left {
 }
 
 /// Where alerts come in.
-fn is_intake(method: &Method, path: &str) -> bool {
-    method == Method::POST
+pub(super) fn is_intake(is_post: bool, path: &str) -> bool {
+    is_post
         && (matches!(path, "/api/v2/alerts" | "/api/v2/alerts/alertmanager")
             || path.starts_with("/api/v2/heartbeats/")
             || compat::is_intake(path))
@@ -280,6 +280,10 @@ fn measure(operation: Option<OperationId>, status: StatusCode, took: Duration) {
 
 fn headers(response: &mut Response, id: &str) {
     let status = response.status();
+    // JSON is UTF-8, and its media type has no parameters (RFC 8259, 11).
+    if response.content_type() == Some("application/json; charset=utf-8") {
+        set(response, "content-type", "application/json");
+    }
     if status == StatusCode::UNAUTHORIZED {
         set(response, "www-authenticate", "Bearer");
     }

@@ -1,4 +1,4 @@
-//! A JSON body, refused in words that say what is wrong and where.
+//! Bodies, refused in words that say what is wrong and where: JSON, and forms.
 
 use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::{
@@ -11,8 +11,7 @@ use poem_openapi::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A JSON body. The framework checks it; what it finds is told in serde's words, which name the
-/// missing field, where it has any.
+/// A JSON body. The framework checks it, and so does serde, whose words are told where it has any.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub T);
 
@@ -39,15 +38,68 @@ impl<T: ParseFromJSON + DeserializeOwned> ParsePayload for Body<T> {
         let bytes = Vec::<u8>::from_request(request, body).await?;
         let refuse = |reason: String| ParseRequestPayloadError { reason };
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| refuse(format!("not JSON: {error}")))?;
-        match T::parse_from_json(Some(value)) {
-            Ok(value) => Ok(Self(value)),
-            Err(error) => Err(refuse(match serde_json::from_slice::<T>(&bytes) {
-                Err(named) => named.to_string(),
-                Ok(_) => error.into_message(),
-            })
-            .into()),
+        let value = without_null(value);
+        // The framework knows the limits, and takes a number for a text. serde takes nothing for anything
+        // else, and names the field that is missing.
+        let named = T::deserialize(&value).map(drop);
+        match (named, T::parse_from_json(Some(value))) {
+            (Ok(()), Ok(value)) => Ok(Self(value)),
+            (Err(named), _) => Err(refuse(named.to_string()).into()),
+            (Ok(()), Err(error)) => Err(refuse(error.into_message()).into()),
         }
     }
 }
 
+/// What is null counts as left out: many programs write it so.
+fn without_null(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_null(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.into_iter().map(without_null).collect::<Vec<_>>().into(),
+        other => other,
+    }
+}
+
 impl_apirequest_for_payload!(Body<T>, T: ParseFromJSON + DeserializeOwned);
+
+/// The fields of a form, each there once. The framework's own passes over the limits of its fields.
+#[derive(Debug)]
+pub(super) struct Form<T>(pub T);
+
+impl<T: ParseFromJSON> Payload for Form<T> {
+    const CONTENT_TYPE: &'static str = "application/x-www-form-urlencoded";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ParseFromJSON> ParsePayload for Form<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let bytes = Vec::<u8>::from_request(request, body).await?;
+        let refuse = |reason: String| ParseRequestPayloadError { reason };
+        let mut fields = serde_json::Map::new();
+        for (name, value) in form_urlencoded::parse(&bytes) {
+            let value = Value::String(value.into_owned());
+            match fields.get_mut(&*name) {
+                // A list is no text: whatever field is known is refused so.
+                Some(there) => *there = Value::Array(vec![there.take(), value]),
+                None => drop(fields.insert(name.into_owned(), value)),
+            }
+        }
+        let read = T::parse_from_json(Some(Value::Object(fields)));
+        Ok(Self(read.map_err(|error| refuse(error.into_message()))?))
+    }
+}
+
+impl_apirequest_for_payload!(Form<T>, T: ParseFromJSON);

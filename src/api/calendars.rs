@@ -115,6 +115,7 @@ impl Calendars {
         &self,
         _caller: ReadsSchedules,
         /// Only the one of this name.
+        #[oai(validator(max_length = 256))]
         name: Query<Option<String>>,
     ) -> Result<Json<CalendarList>, Problem> {
         let calendars = match name.0 {
@@ -150,7 +151,7 @@ impl Calendars {
         caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         calendar: Body<NewCalendar>,
     ) -> Result<Standing<Calendar>, Problem> {
@@ -179,7 +180,7 @@ impl Calendars {
         caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Gone, Problem> {
         let id = CalendarId(id.0);

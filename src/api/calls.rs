@@ -195,7 +195,7 @@ struct Call {
     #[oai(skip_serializing_if_is_none)]
     ended_at: Option<DateTime<Utc>>,
     /// What happened to it, oldest first; left out of lists.
-    #[oai(skip_serializing_if_is_empty)]
+    #[oai(default, skip_serializing_if_is_empty)]
     timeline: Vec<TimelineLine>,
 }
 
@@ -311,7 +311,7 @@ impl Calls {
         /// Only about this incident.
         incident_id: Query<Option<Uuid>>,
         /// Only to this number.
-        #[oai(validator(max_length = 100))]
+        #[oai(validator(max_length = 40))]
         number: Query<Option<String>>,
         /// Only to this contact.
         contact: Query<Option<Uuid>>,

@@ -68,7 +68,7 @@ struct ContactFields {
     #[serde(default)]
     numbers: Vec<Number>,
     /// Where texts go; the first of `numbers` that is no extension, if it is left out.
-    #[oai(default, validator(max_length = 40))]
+    #[oai(validator(max_length = 40))]
     #[serde(default)]
     sms_number: Option<String>,
     /// Their e-mail address.
@@ -80,7 +80,7 @@ struct ContactFields {
     #[serde(default = "default_language")]
     language: String,
     /// An IANA name. If it is left out, the zone of the configured country, if that has only one, else UTC.
-    #[oai(default, validator(max_length = 64))]
+    #[oai(validator(max_length = 64))]
     #[serde(default)]
     time_zone: Option<String>,
     /// Street and house.
@@ -244,6 +244,7 @@ impl Contacts {
         #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]
         limit: Query<u64>,
         /// `next` of the page before.
+        #[oai(validator(max_length = 4000))]
         cursor: Query<Option<String>>,
     ) -> Result<Json<ContactList>, Problem> {
         let store = &self.state.store;
@@ -284,7 +285,7 @@ impl Contacts {
         caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         contact: Body<ContactFields>,
     ) -> Result<One, Problem> {
@@ -305,7 +306,7 @@ impl Contacts {
         caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Deleted, Problem> {
         let id = ContactId(id.0);

@@ -116,7 +116,7 @@ impl Groups {
         caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         group: Body<GroupFields>,
     ) -> Result<One, Problem> {
@@ -147,7 +147,7 @@ impl Groups {
         caller: EditsContacts,
         id: Path<Uuid>,
         /// The ETag that was read, or `*`.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Deleted, Problem> {
         let id = GroupId(id.0);

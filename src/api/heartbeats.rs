@@ -163,7 +163,7 @@ impl Heartbeats {
         caller: EditsPolicies,
         #[oai(validator(min_length = 1, max_length = 100))] name: Path<String>,
         /// The ETag of the version that was read; needed to change one.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         heartbeat: Body<HeartbeatEdit>,
     ) -> Result<Put, Problem> {
@@ -210,7 +210,7 @@ impl Heartbeats {
         caller: EditsPolicies,
         #[oai(validator(max_length = 100))] name: Path<String>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Deleted, Problem> {
         let present = self.present(&name.0).await?;

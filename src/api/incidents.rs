@@ -90,7 +90,7 @@ struct Incident {
     /// How many alerts of the group the sender left out.
     truncated: u32,
     /// The alerts of the group; left out of lists.
-    #[oai(skip_serializing_if_is_empty)]
+    #[oai(default, skip_serializing_if_is_empty)]
     members: Vec<Member>,
 }
 
@@ -154,8 +154,10 @@ impl Incidents {
         /// Only in this state.
         state: Query<Option<IncidentState>>,
         /// Only of this policy.
+        #[oai(validator(max_length = 256))]
         policy: Query<Option<String>>,
         /// Only with this key.
+        #[oai(validator(max_length = 1024))]
         dedup_key: Query<Option<String>>,
         /// How many at most.
         #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "500")))]

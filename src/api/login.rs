@@ -11,10 +11,7 @@ use std::{
 
 use chrono::TimeDelta;
 use poem::Request;
-use poem_openapi::{
-    ApiResponse, Enum, Object, OpenApi,
-    payload::{Form, Json},
-};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -23,7 +20,7 @@ use uuid::Uuid;
 use super::{
     State, Tag,
     auth::{self, Anybody, Whose},
-    body::Body,
+    body::{Body, Form},
     error::Problem,
 };
 use crate::{

@@ -6,6 +6,7 @@
 mod address_book;
 mod alertmanager;
 mod alerts;
+mod allow;
 mod around;
 mod audit;
 mod auth;
@@ -248,7 +249,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
     );
     OpenApiService::new(apis, "ringdown", env!("CARGO_PKG_VERSION")).description(
         "A server beside an Asterisk PBX that makes sure that a human being knows. Errors are problem \
-         documents (RFC 9457), instants RFC 3339 in UTC, lists newest first with a cursor.",
+         documents (RFC 9457), instants RFC 3339 in UTC, lists newest first with a cursor. In bodies, null counts as left out.",
     )
 }
 
@@ -262,6 +263,7 @@ pub fn document(state: &State) -> String {
 pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> impl Endpoint {
     let service = service(&state);
     let document = document::of(&service);
+    let allow = allow::Allow::of(&document);
     let page = service.swagger_ui_html().replace(&service.spec(), &document);
     let docs = limits.docs;
     let specification =
@@ -284,6 +286,7 @@ pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> i
         .at("/openapi.json", get(guarded(specification, docs, None)))
         .at("/metrics", get(guarded(figures, metrics, Some(Scope::MetricsRead))))
         .nest("/", service)
+        .around(move |endpoint, request| allow.clone().serve(endpoint, request))
         .around(move |endpoint, request| {
             let around = Arc::clone(&around);
             async move { Ok(around.serve(endpoint, request).await) }

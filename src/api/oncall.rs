@@ -76,6 +76,7 @@ impl OnCalls {
         /// When; now, if it is not said.
         at: Query<Option<DateTime<Utc>>>,
         /// Only by this schedule: its identifier or its name.
+        #[oai(validator(max_length = 256))]
         schedule: Query<Option<String>>,
     ) -> Result<Json<OnCallList>, Problem> {
         let now = self.0.clock.now();

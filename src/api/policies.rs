@@ -246,7 +246,7 @@ impl Policies {
         caller: EditsPolicies,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         policy: Body<PolicyEdit>,
     ) -> Result<Found, Problem> {
@@ -283,7 +283,7 @@ impl Policies {
         caller: EditsPolicies,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Deleted, Problem> {
         let id = PolicyId(id.0);

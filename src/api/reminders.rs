@@ -189,7 +189,7 @@ impl Reminders {
         caller: PlacesCalls,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         reminder: Body<ReminderEdit>,
     ) -> Result<Found, Problem> {
@@ -215,7 +215,7 @@ impl Reminders {
         caller: PlacesCalls,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Deleted, Problem> {
         let id = ReminderId(id.0);

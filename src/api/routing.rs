@@ -85,7 +85,7 @@ impl Routing {
         &self,
         caller: EditsPolicies,
         /// The ETag of the rules that were read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         rules: Body<Rules>,
     ) -> Result<Found, Problem> {

@@ -189,6 +189,7 @@ impl Schedules {
         &self,
         _caller: ReadsSchedules,
         /// Only the one of this name.
+        #[oai(validator(max_length = 256))]
         name: Query<Option<String>>,
     ) -> Result<Json<ScheduleList>, Problem> {
         let schedules = match name.0 {
@@ -226,7 +227,7 @@ impl Schedules {
         caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         schedule: Body<NewSchedule>,
     ) -> Result<Standing<Schedule>, Problem> {
@@ -256,7 +257,7 @@ impl Schedules {
         caller: EditsSchedules,
         id: Path<Uuid>,
         /// The ETag that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Gone, Problem> {
         let id = ScheduleId(id.0);

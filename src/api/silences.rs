@@ -172,7 +172,7 @@ impl Silences {
         caller: EditsSilences,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         silence: Body<SilenceEdit>,
     ) -> Result<Found, Problem> {
@@ -189,7 +189,7 @@ impl Silences {
         caller: EditsSilences,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Found, Problem> {
         let id = SilenceId(id.0);

@@ -198,7 +198,9 @@ impl Users {
         &self,
         caller: EditsAccess,
         id: Path<Uuid>,
-        #[oai(name = "If-Match", validator(max_length = 200))] if_match: Header<Option<String>>,
+        /// The ETag that was read, or `*`.
+        #[oai(name = "If-Match", validator(max_length = 200))]
+        if_match: Header<Option<String>>,
         user: Body<UserEdit>,
     ) -> Result<Found, Problem> {
         let id = UserId(id.0);

@@ -223,7 +223,7 @@ impl Webhooks {
         caller: EditsWebhooks,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
         webhook: Body<WebhookEdit>,
     ) -> Result<Found, Problem> {
@@ -242,7 +242,7 @@ impl Webhooks {
         caller: EditsWebhooks,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Found, Problem> {
         let id = WebhookId(id.0);
@@ -258,7 +258,7 @@ impl Webhooks {
         caller: EditsWebhooks,
         id: Path<Uuid>,
         /// The ETag of the version that was read.
-        #[oai(name = "If-Match")]
+        #[oai(name = "If-Match", validator(max_length = 200))]
         if_match: Header<Option<String>>,
     ) -> Result<Deleted, Problem> {
         let id = WebhookId(id.0);

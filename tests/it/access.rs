@@ -24,7 +24,7 @@ const PASSWORD: &str = "correct horse battery";
 /// Which scope each operation needs; none, or any credential (`*`). By hand: whoever changes what is asked
 /// for somewhere changes it here as well.
 const NEEDED: &[(&str, &[&str])] = &[
-    ("", &["create_token", "get_feed", "healthz", "readyz", "revoke_token"]),
+    ("", &["compat_health", "compat_root", "create_token", "get_feed", "healthz", "readyz", "revoke_token"]),
     ("*", &["get_me", "log_out", "set_my_password"]),
     (
         "access:write",
@@ -40,11 +40,27 @@ const NEEDED: &[(&str, &[&str])] = &[
             "update_user",
         ],
     ),
-    ("alerts:write", &["alertmanager_webhook", "beat", "raise_alert"]),
+    (
+        "alerts:write",
+        &[
+            "alertmanager_webhook",
+            "beat",
+            "compat_call_and_sms",
+            "compat_call_only",
+            "compat_sms_before_call",
+            "compat_sms_only",
+            "raise_alert",
+        ],
+    ),
     ("audit:read", &["check_audit_log", "export_audit_log", "list_audit_lines"]),
     (
         "calls:read",
         &[
+            "compat_calls",
+            "compat_interaction_status",
+            "compat_is_audio_ready",
+            "compat_msg",
+            "compat_status",
             "export_channel_event_lines",
             "export_channel_events",
             "get_call",
@@ -61,6 +77,14 @@ const NEEDED: &[(&str, &[&str])] = &[
         &[
             "cancel_call",
             "cancel_scheduled_call",
+            "compat_call_to_queue",
+            "compat_interaction",
+            "compat_make_audio",
+            "compat_place_call",
+            "compat_play",
+            "compat_register_call",
+            "compat_schedule_call",
+            "compat_scheduled_call",
             "create_reminder",
             "delete_reminder",
             "place_call",
@@ -71,6 +95,8 @@ const NEEDED: &[(&str, &[&str])] = &[
     (
         "contacts:read",
         &[
+            "compat_contact_on_call",
+            "compat_contacts_export",
             "export_contacts",
             "export_oncall_windows",
             "get_caller_id_card",
@@ -85,6 +111,10 @@ const NEEDED: &[(&str, &[&str])] = &[
     (
         "contacts:write",
         &[
+            "compat_contact_add",
+            "compat_contact_delete",
+            "compat_contact_modify",
+            "compat_contacts_import",
             "create_contact",
             "create_group",
             "delete_contact",
@@ -103,7 +133,10 @@ const NEEDED: &[(&str, &[&str])] = &[
         "incidents:read",
         &["get_incident", "get_incident_timeline", "get_kill_switch", "list_incidents", "stream_events"],
     ),
-    ("incidents:write", &["acknowledge_incident", "escalate_incident", "resolve_incident"]),
+    (
+        "incidents:write",
+        &["acknowledge_incident", "compat_ack", "compat_heard", "escalate_incident", "resolve_incident"],
+    ),
     ("kill_switch:write", &["set_kill_switch"]),
     ("metrics:read", &["get_readiness"]),
     ("overrides:write", &["create_override", "delete_override", "import_overrides"]),
@@ -276,6 +309,10 @@ fn operations() -> Vec<(String, Method, String)> {
         let id = "01a1f8e0-f9ba-7492-bf0a-a277d869111c";
         let filled: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect();
         for (method, operation) in methods.as_object().expect("methods") {
+            // A description stands among the methods.
+            if !["get", "post", "put", "delete"].contains(&method.as_str()) {
+                continue;
+            }
             let name = operation["operationId"].as_str().expect("a name").to_owned();
             operations.push((name, method.to_uppercase().parse().expect("a method"), filled.join("/")));
         }

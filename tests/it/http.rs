@@ -77,6 +77,61 @@ async fn a_body_that_cannot_be_understood_is_refused_with_the_reason_and_nothing
 }
 
 #[tokio::test]
+async fn xml_is_refused_wherever_a_body_is_taken() {
+    let (_slot, mut server) = plain().await;
+    let document: Value = serde_json::from_str(include_str!("../../openapi/openapi.json")).expect("JSON");
+    let id = "01a1f8e0-f9ba-7492-bf0a-a277d869111c";
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            if operation.get("requestBody").is_none() {
+                continue;
+            }
+            let url = format!("{}{}", server.api.base, path.replace("{id}", id).replace(['{', '}'], ""));
+            for media_type in ["application/xml", "text/xml", "application/soap+xml"] {
+                let method: Method = method.to_uppercase().parse().expect("a method");
+                let request = Client::new().request(method, &url).bearer_auth(&server.api.key);
+                let answer = request.header("content-type", media_type).body("<a/>").send().await.expect("an answer");
+                assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path} {media_type}");
+                assert_eq!(answer.headers()["content-type"], "application/problem+json");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test]
+async fn whoever_asks_in_a_way_that_is_not_there_is_told_which_ways_are() {
+    let (_slot, mut server) = plain().await;
+    for (path, allow) in [
+        ("/api/v2/incidents", "GET"),
+        ("/api/v2/calls", "GET, POST"),
+        ("/api/v2/webhooks/callback-secret", "GET"),
+        ("/docs", "GET, HEAD"),
+    ] {
+        let request = Client::new().patch(format!("{}{path}", server.api.base)).bearer_auth(&server.api.key);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(answer.headers()["allow"], allow, "{path}");
+    }
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test]
+async fn null_is_nothing_and_a_number_is_no_text() {
+    let (_slot, mut server) = plain().await;
+    let alert = json!({ "summary": "x", "details": null, "dedup_key": null, "labels": { "a": "b" } });
+    server.api.post("/api/v2/alerts", &alert).await.expect("stored");
+    for wrong in [json!({ "summary": 1 }), json!({ "summary": null }), json!({ "summary": "x", "details": false })] {
+        let (status, problem) = server.api.ask(Method::POST, "/api/v2/alerts", Some(&wrong)).await.expect("an answer");
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}: {problem}");
+    }
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test]
 async fn a_number_that_must_not_be_called_is_refused() {
     let (_slot, mut server) = server(|settings, _| {
         settings.set("numbers.country", "IT").set("numbers.extensions", vec!["8XXX", "XXX"]);
@@ -245,8 +300,17 @@ async fn figures_and_documentation_are_open_on_this_machine_or_as_it_is_set() {
     assert!(!figures.contains("393331234567"), "no numbers in figures");
     let (status, page) = get(&base, "/docs", None).await;
     assert_eq!(status, StatusCode::OK);
-    for place in ["src=\"http", "href=\"http"] {
-        assert!(!page.contains(place), "the page brings everything with it");
+    for place in [
+        "src=\"http",
+        "href=\"http",
+        "src=\"//",
+        "href=\"//",
+        "url(http",
+        "url(//",
+        "@import",
+        "<link rel=\"preconnect",
+    ] {
+        assert!(!page.contains(place), "the page brings everything with it: {place}");
     }
     assert_eq!(get(&base, "/openapi.json", None).await.1, include_str!("../../openapi/openapi.json"));
     first.stop().await.expect("stops");

@@ -10,6 +10,8 @@ mod databases;
 mod engine;
 mod events;
 mod faults;
+mod gates;
+mod generated;
 mod groups;
 mod harness;
 mod http;
