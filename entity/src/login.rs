@@ -7,7 +7,7 @@ pub struct Model {
     pub id: Uuid,
     pub user_id: Uuid,
     pub refresh_sha256: String,
-    pub spent_sha256: Option<String>,
+    pub scopes: Json,
     pub address: Option<String>,
     pub created_at: DateTimeUtc,
     pub used_at: DateTimeUtc,

@@ -60,9 +60,10 @@ fn login() -> TableCreateStatement {
         .col(uuid("id").primary_key())
         .col(uuid("user_id"))
         // SHA-256 of the refresh token, in hexadecimal, as all digests here.
-        .col(string("refresh_sha256").unique_key())
-        // Of the one before: whoever comes with it has stolen it, or was stolen from.
-        .col(string_null("spent_sha256"))
+        // Whoever comes with another one of the same log-in has copied it, or was copied from.
+        .col(string("refresh_sha256"))
+        // Names of scopes: it never allows more than was asked for first.
+        .col(json("scopes"))
         .col(string_null("address"))
         .col(timestamp_with_time_zone("created_at"))
         .col(timestamp_with_time_zone("used_at"))
@@ -126,7 +127,6 @@ fn indexes() -> Vec<IndexCreateStatement> {
     };
     vec![
         index("login_by_user", "login", &["user_id"]),
-        index("login_by_spent", "login", &["spent_sha256"]),
         index("login_expires", "login", &["expires_at"]),
         index("api_key_by_name", "api_key", &["name"]),
         index("audit_by_subject", "audit", &["subject_kind", "subject_id", "seq"]),

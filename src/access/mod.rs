@@ -230,6 +230,19 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
+/// The name of a user as it is kept: no two that look the same.
+///
+/// # Errors
+/// Why it may not be one, in words.
+pub fn user_name(name: &str) -> Result<String, &'static str> {
+    let name = name.trim();
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"._-@+".contains(&c);
+    if name.is_empty() || name.len() > 200 || !name.bytes().all(plain) {
+        return Err("has letters from a to z, digits and . _ - @ + only, one to 200 of them");
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
 /// Secrets shorter than this can be guessed.
 pub const SHORTEST_SECRET: usize = 16;
 
@@ -290,6 +303,14 @@ mod tests {
         assert!(error.contains("\"alerts:wrote\"") && error.contains("alerts:write,"), "{error}");
         assert!("Admin".parse::<Role>().is_err());
         assert!(Scopes::parse([]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn no_two_names_look_the_same() {
+        assert_eq!(user_name(" Ben.O@example.org "), Ok("ben.o@example.org".into()));
+        for wrong in ["", "a b", "adm\u{456}n", "admin\u{200b}", "\u{202e}adm", "\u{ff21}dmin", "a\0"] {
+            assert!(user_name(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

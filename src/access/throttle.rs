@@ -17,6 +17,8 @@ const LONGEST_FOR_ACCOUNT: TimeDelta = TimeDelta::seconds(60);
 const LONGEST_FOR_ADDRESS: TimeDelta = TimeDelta::seconds(900);
 /// What has not failed for so long starts afresh.
 const FORGOTTEN: TimeDelta = TimeDelta::seconds(3600);
+/// For so long an address is known to be one of an account's owner.
+const KNOWN: TimeDelta = TimeDelta::days(30);
 /// Accounts and addresses that are remembered at once.
 const REMEMBERED: usize = 20_000;
 
@@ -24,6 +26,8 @@ const REMEMBERED: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Throttle {
     failures: HashMap<Key, Failures>,
+    /// From where an account was logged in to: there somebody else's guessing does not lock its owner out.
+    known: HashMap<(String, IpAddr), DateTime<Utc>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,13 +40,18 @@ enum Key {
 struct Failures {
     count: u32,
     last: DateTime<Utc>,
+    /// The one before the last: what `last` is again if the last was none.
+    before: DateTime<Utc>,
 }
 
 impl Throttle {
     /// How long whoever tries has to wait; zero if not at all.
     #[must_use]
     pub fn wait(&self, account: &str, address: IpAddr, now: DateTime<Utc>) -> TimeDelta {
-        keys(account, address).iter().map(|key| self.wait_of(key, now)).max().unwrap_or_default()
+        let [of_account, of_address] = keys(account, address);
+        let is_known = self.known.get(&pair(account, address)).is_some_and(|at| now - *at <= KNOWN);
+        let wait = if is_known { TimeDelta::zero() } else { self.wait_of(&of_account, now) };
+        wait.max(self.wait_of(&of_address, now))
     }
 
     /// A try counts as failed before it is known to succeed: many at once are no way around the wait.
@@ -51,21 +60,35 @@ impl Throttle {
             self.forget(now);
         }
         for key in keys(account, address) {
-            let failures = self.failures.entry(key).or_insert(Failures { count: 0, last: now });
+            let failures = self.failures.entry(key).or_insert(Failures { count: 0, last: now, before: now });
             if now - failures.last > FORGOTTEN {
                 failures.count = 0;
             }
-            *failures = Failures { count: failures.count.saturating_add(1), last: now };
+            *failures = Failures { count: failures.count.saturating_add(1), last: now, before: failures.last };
         }
     }
 
     /// It was the right password: the account starts afresh. The address does not, or whoever has one
     /// account could try all the others; it gets back only this one try.
-    pub fn succeeded(&mut self, account: &str, address: IpAddr) {
-        let [account, address] = keys(account, address);
-        self.failures.remove(&account);
-        if let Some(failures) = self.failures.get_mut(&address) {
-            failures.count = failures.count.saturating_sub(1);
+    pub fn succeeded(&mut self, account: &str, address: IpAddr, now: DateTime<Utc>) {
+        self.untried(account, address);
+        let [of_account, _] = keys(account, address);
+        self.failures.remove(&of_account);
+        if self.known.len() >= REMEMBERED {
+            self.known.retain(|_, at| now - *at <= FORGOTTEN);
+        }
+        if self.known.len() < REMEMBERED {
+            self.known.insert(pair(account, address), now);
+        }
+    }
+
+    /// The last try was none.
+    pub fn untried(&mut self, account: &str, address: IpAddr) {
+        for key in keys(account, address) {
+            if let Some(failures) = self.failures.get_mut(&key) {
+                failures.count = failures.count.saturating_sub(1);
+                failures.last = failures.before;
+            }
         }
     }
 
@@ -92,6 +115,10 @@ impl Throttle {
             }
         }
     }
+}
+
+fn pair(account: &str, address: IpAddr) -> (String, IpAddr) {
+    (account.to_lowercase(), address.to_canonical())
 }
 
 /// An IPv6 network of 64 bits is one customer's: its addresses count as one.
@@ -146,10 +173,33 @@ mod tests {
             throttle.tried("ben", here, at(0));
         }
         throttle.tried("ana", here, at(0));
-        throttle.succeeded("ana", here);
+        throttle.succeeded("ana", here, at(0));
         assert_eq!(throttle.wait("ana", ip("198.51.100.1"), at(0)), TimeDelta::zero());
         assert_eq!(throttle.wait("ana", here, at(0)), TimeDelta::seconds(16));
         assert_eq!(throttle.wait("BEN", ip("198.51.100.1"), at(0)), TimeDelta::seconds(16));
+    }
+
+    #[test]
+    fn where_somebody_has_logged_in_others_guesses_elsewhere_do_not_lock_them_out() {
+        let mut throttle = Throttle::default();
+        let (home, elsewhere) = (ip("203.0.113.1"), ip("198.51.100.1"));
+        throttle.tried("ana", home, at(0));
+        throttle.succeeded("ana", home, at(0));
+        for _ in 0..20 {
+            throttle.tried("ana", elsewhere, at(10));
+        }
+        assert_eq!(throttle.wait("ana", home, at(10)), TimeDelta::zero());
+        assert!(throttle.wait("ana", ip("192.0.2.1"), at(10)) > TimeDelta::zero());
+        // What was a success, or was not looked at, makes nobody wait longer.
+        for _ in 0..8 {
+            throttle.tried("ben", home, at(20));
+        }
+        let wait = throttle.wait("ben", home, at(25));
+        throttle.tried("cal", home, at(25));
+        throttle.succeeded("cal", home, at(25));
+        throttle.tried("ben", home, at(25));
+        throttle.untried("ben", home);
+        assert_eq!(throttle.wait("ben", home, at(25)), wait);
     }
 
     #[test]

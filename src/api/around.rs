@@ -24,7 +24,7 @@ use poem::{
     http::{HeaderName, HeaderValue, Method, StatusCode},
 };
 use poem_openapi::OperationId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -44,6 +44,8 @@ const IMPORT_TIME: Duration = Duration::from_secs(600);
 const STRANGERS_BODY: usize = 16 * 1024;
 /// Alerts that may be on their way in at once; one more is told to come again.
 const INTAKE: usize = 1024;
+/// Files that may come in at once.
+const IMPORTS: usize = 4;
 /// After so many requests what nobody asks any more is forgotten.
 const FORGET_EVERY: u32 = 10_000;
 
@@ -77,6 +79,7 @@ pub(super) struct Around {
     rate: Rate,
     asked: AtomicU32,
     intake: Semaphore,
+    imports: Semaphore,
 }
 
 /// Counts requests by whose they are.
@@ -95,7 +98,14 @@ impl Around {
         let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(positive(limits.per_second)).allow_burst(positive(limits.at_once));
         let rate = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
-        Self { limits, access, rate, asked: AtomicU32::new(0), intake: Semaphore::new(INTAKE) }
+        Self {
+            limits,
+            access,
+            rate,
+            asked: AtomicU32::new(0),
+            intake: Semaphore::new(INTAKE),
+            imports: Semaphore::new(IMPORTS),
+        }
     }
 
     /// One request, with everything that stands around it.
@@ -114,19 +124,14 @@ impl Around {
                 Ok(left) => left,
                 Err(response) => return *response,
             };
-            let is_intake = is_intake(request.method() == Method::POST, request.uri().path());
-            let _place = match is_intake.then(|| self.intake.try_acquire()).transpose() {
-                Ok(place) => place,
-                // Alertmanager tries again on 5xx, and only then.
-                Err(_) => {
-                    let detail = "too many alerts at once: send it again";
-                    return error::response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
-                }
+            let Ok(_import) = self.import_place(&request, &sender) else {
+                return error::response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many imports at once");
             };
+            let place = takes_alerts(&request, &sender).then_some(&self.intake);
             let (bytes, time) = self.room(&request, &sender);
             request.extensions_mut().insert(sender);
             request.extensions_mut().insert(From(from));
-            let mut response = answer(endpoint, request, bytes, time).await;
+            let mut response = answer(endpoint, request, bytes, time, place).await;
             if let Some(left) = left {
                 left.tell(&mut response);
             }
@@ -158,7 +163,7 @@ impl Around {
     /// Whether the credential has a request left. Alerts are never turned away for their number.
     fn let_in(&self, request: &Request, sender: &Sender) -> Result<Option<Left>, Box<Response>> {
         let Sender::Known(caller) = sender else { return Ok(None) };
-        if is_intake(request.method() == Method::POST, request.uri().path()) {
+        if takes_alerts(request, sender) {
             return Ok(None);
         }
         if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
@@ -183,14 +188,24 @@ impl Around {
         }
     }
 
-    /// How large the request may be, and how long it may take.
-    fn room(&self, request: &Request, sender: &Sender) -> (usize, Duration) {
+    /// How large the request may be, `None` if its body is not even read; and how long it may take.
+    fn room(&self, request: &Request, sender: &Sender) -> (Option<usize>, Duration) {
         let limits = &self.limits;
         match sender {
             // A file may be large, and is taken from nobody but who is known.
-            Sender::Known(_) if is_import(request.uri().path()) => (limits.import, IMPORT_TIME),
-            Sender::Known(_) => (limits.body, limits.time),
-            Sender::Nobody | Sender::Unknown | Sender::Unavailable(_) => (limits.body.min(STRANGERS_BODY), limits.time),
+            Sender::Known(caller) if may_import(request, caller) => (Some(limits.import), IMPORT_TIME),
+            Sender::Known(_) => (Some(limits.body), limits.time),
+            // Nothing else that a stranger says is of interest.
+            _ if is_login(request.uri().path()) => (Some(limits.body.min(STRANGERS_BODY)), limits.time),
+            Sender::Nobody | Sender::Unknown | Sender::Unavailable(_) => (None, limits.time),
+        }
+    }
+
+    /// A place for a file that comes in, if it is one.
+    fn import_place(&self, request: &Request, sender: &Sender) -> Result<Option<SemaphorePermit<'_>>, TryAcquireError> {
+        match sender {
+            Sender::Known(caller) if may_import(request, caller) => self.imports.try_acquire().map(Some),
+            _ => Ok(None),
         }
     }
 }
@@ -212,17 +227,51 @@ pub(super) fn is_intake(is_post: bool, path: &str) -> bool {
             || compat::is_intake(path))
 }
 
-/// Where a file comes in.
-fn is_import(path: &str) -> bool {
-    path.ends_with("/import") || compat::is_import(path)
+/// Whether alerts come in, from somebody who may send them.
+fn takes_alerts(request: &Request, sender: &Sender) -> bool {
+    let Sender::Known(caller) = sender else { return false };
+    caller.principal.scopes.has(Scope::AlertsWrite) && is_intake(request.method() == Method::POST, request.uri().path())
 }
 
-async fn answer(endpoint: Arc<impl Endpoint>, mut request: Request, bytes: usize, time: Duration) -> Response {
+/// Whether a file comes in, from somebody who may send it.
+fn may_import(request: &Request, caller: &Caller) -> bool {
+    let path = request.uri().path();
+    let scope = match path {
+        "/api/v2/contacts/import" | "/api/v2/oncall/windows/import" => Scope::ContactsWrite,
+        path if compat::is_import(path) => Scope::ContactsWrite,
+        path if path.starts_with("/api/v2/schedules/") && path.ends_with("/overrides/import") => Scope::OverridesWrite,
+        path if path.starts_with("/api/v2/calendars/") && path.ends_with("/holidays/import") => Scope::SchedulesWrite,
+        _ => return false,
+    };
+    request.method() == Method::POST && caller.principal.scopes.has(scope)
+}
+
+/// Where somebody who is not known yet has something to say.
+fn is_login(path: &str) -> bool {
+    matches!(path, "/api/v2/token" | "/api/v2/token/revoke")
+}
+
+async fn answer(
+    endpoint: Arc<impl Endpoint>,
+    mut request: Request,
+    bytes: Option<usize>,
+    time: Duration,
+    place: Option<&Semaphore>,
+) -> Response {
     let within = async {
-        match request.take_body().into_bytes_limit(bytes).await {
-            Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
-            Err(error) => return error::from_framework(error.into()),
+        let body = request.take_body();
+        if let Some(bytes) = bytes {
+            match body.into_bytes_limit(bytes).await {
+                Ok(bytes) => request.set_body(Body::from_bytes(bytes)),
+                Err(error) => return error::from_framework(error.into()),
+            }
         }
+        // Whoever is slow to say what the alert is waits outside.
+        let Ok(_place) = place.map(Semaphore::try_acquire).transpose() else {
+            // Alertmanager tries again on 5xx, and only then.
+            let detail = "too many alerts at once: send it again";
+            return error::response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
+        };
         match endpoint.call(request).await {
             Ok(response) => response.into_response(),
             Err(error) => {

@@ -14,7 +14,8 @@ use crate::access::Scope;
 const EXAMPLES: &str = include_str!("examples.json");
 
 /// What a part of a path means, where the operation does not say it.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
+    ("call_id", "The call."),
     ("delivery", "Which delivery."),
     ("file", "The secret of the feed, and `.ics`."),
     ("id", "Which one, by its identifier."),
@@ -189,7 +190,11 @@ fn answers(operation: &mut Value, method: &str, path: &str, needs: Needs) {
         "400" | "422" => asks,
         "401" => is_known || logs_in,
         "403" => needs == Needs::Scope,
-        "404" => MAY_BE_MISSING.contains(&id) || path.contains('{') && !MAKES_IT.contains(&id),
+        "404" => {
+            MAY_BE_MISSING.contains(&id)
+                || id.starts_with("compat_") && is_known
+                || path.contains('{') && !MAKES_IT.contains(&id)
+        }
         "409" => is_known && method != "get",
         "412" | "428" => parameters.contains(&"If-Match"),
         "413" => has_body,
@@ -206,6 +211,15 @@ fn answers(operation: &mut Value, method: &str, path: &str, needs: Needs) {
                 "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDocument" } } },
             }),
         );
+    }
+    // Texts stand in the address there, as the predecessors had them, and HTTP has limits for addresses.
+    if id.starts_with("compat_") && asks {
+        for status in ["414", "431"] {
+            answers.insert(
+                status.into(),
+                json!({ "description": "The address is too long: send the text as a form. The answer has no body." }),
+            );
+        }
     }
     for (status, answer) in answers.iter_mut() {
         if answer["description"] == "" {

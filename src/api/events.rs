@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream::BoxStream};
-use poem::web::sse::Event;
+use poem::{Request, web::sse::Event};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Query},
@@ -14,14 +14,21 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-use super::{State, Tag, auth::ReadsIncidents, error::Problem};
+use super::{
+    State, Tag,
+    auth::{self, Caller, ReadsIncidents},
+    error::Problem,
+};
 use crate::{
+    access::Scope,
     herald::{Listener, News, Wanted},
     id::{CallId, IncidentId},
 };
 
 /// Proxies close a connection on which nothing is said for a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// So often it is looked whether whoever listens still may.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Events.
 pub struct Events(pub State);
@@ -105,11 +112,13 @@ impl Events {
     /// Server-sent events, one for each line that any timeline gains. Whoever comes back with the `id` of
     /// the last event as `Last-Event-ID` misses nothing and hears nothing twice, also if the server was
     /// away; without one, the stream begins now. What happens within a tenth of a second comes together.
-    /// 503 if too many listen (`server.listeners`). The stream ends when the server stops.
+    /// 503 if too many listen (`server.listeners`). The stream ends when the server stops, and within seconds when
+    /// the credential does.
     #[oai(path = "/", method = "get", operation_id = "stream_events")]
     async fn stream(
         &self,
-        _caller: ReadsIncidents,
+        caller: ReadsIncidents,
+        request: &Request,
         /// The `id` of the last event that was seen: the stream goes on after it. 0 is before the first.
         #[oai(name = "Last-Event-ID", validator(minimum(value = "0")))]
         last_event_id: Header<Option<i64>>,
@@ -131,10 +140,35 @@ impl Events {
         };
         let listener = self.0.herald.listen(wanted, last_event_id.0.or(after.0)).await?;
         let Some(listener) = listener else { return Err(Problem::busy("too many listen to events already")) };
-        let stream = EventStream::new(lines(listener).boxed()).keep_alive(KEEP_ALIVE).to_event(|line: Line| {
-            Event::message(line.0.json.as_str()).id(line.0.sequence.to_string()).event_type(line.0.kind.as_str())
-        });
+        let stream = EventStream::new(lines(listener).take_until(self.over(request, caller.0)).boxed())
+            .keep_alive(KEEP_ALIVE)
+            .to_event(|line: Line| {
+                Event::message(line.0.json.as_str()).id(line.0.sequence.to_string()).event_type(line.0.kind.as_str())
+            });
         Ok(Stream::Open(stream))
+    }
+}
+
+impl Events {
+    /// Ends when whoever listens may not any more: their credential is looked at again and again.
+    fn over(&self, request: &Request, caller: Caller) -> impl Future<Output = ()> + Send + 'static {
+        let credential = auth::credential(request).map(str::to_owned);
+        let access = self.0.access.clone();
+        async move {
+            let Some(credential) = credential else { return std::future::pending().await };
+            loop {
+                tokio::time::sleep(LOOK).await;
+                match access.whose(&credential).await {
+                    Ok(Some(principal)) if principal.scopes.has(Scope::IncidentsRead) => {}
+                    // Nobody knows: they stay.
+                    Err(_) => {}
+                    Ok(_) => {
+                        tracing::info!(name = caller.name(), "a listener's credential is over, and so is the stream");
+                        return;
+                    }
+                }
+            }
+        }
     }
 }
 

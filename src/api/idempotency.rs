@@ -128,15 +128,18 @@ impl Keeper {
         let auth::Sender::Known(caller) = auth::sender(&request) else {
             return service.call(request).await.map(IntoResponse::into_response);
         };
+        let several = request.headers().get_all(HEADER).iter().count() > 1;
         let visible = |key: &str| (1..=255).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic());
-        let Some(key) = key.to_str().ok().filter(|key| visible(key)) else {
-            let detail = "Idempotency-Key: 1 to 255 visible ASCII characters";
+        let Some(key) = key.to_str().ok().filter(|key| !several && visible(key)) else {
+            let detail = "Idempotency-Key: once, 1 to 255 visible ASCII characters";
             return Ok(error::response(StatusCode::BAD_REQUEST, "malformed", detail));
         };
         let body = request.take_body().into_bytes().await?;
-        let operation = request.original_uri().to_string();
+        let operation = request.original_uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        // Whoever may no longer do what they have done is not told what became of it.
+        let scopes = caller.principal.scopes.names().join(" ");
         let known = store::Request {
-            digest: digest(&[&caller.principal.owner(), &operation, key]),
+            digest: digest(&[&caller.principal.owner(), &scopes, &operation, key]),
             body: hex::encode(Sha256::digest(&body)),
             runner: self.runner,
         };

@@ -157,6 +157,10 @@ impl Keys {
     /// Revoke an API key.
     #[oai(path = "/:id", method = "delete", operation_id = "revoke_key")]
     async fn revoke(&self, caller: EditsAccess, id: Path<Uuid>) -> Result<Gone, Problem> {
+        let key = self.0.store.key(KeyId(id.0)).await?.ok_or_else(|| Problem::not_found("key"))?;
+        if !key.data.scopes.is_within(caller.principal.scopes) {
+            return Err(Problem::forbidden_detail("this key allows more than this credential does"));
+        }
         if !self.0.by(&caller.0).revoke_key(KeyId(id.0)).await? {
             return Err(Problem::not_found("key"));
         }

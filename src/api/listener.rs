@@ -2,11 +2,9 @@
 //!
 //! A server that pages people is not to be silenced by somebody who opens connections and says nothing
 //! on them, or says it slowly. So a connection must say something soon, and when there are too many the
-//! oldest one that has not been answered anything yet makes room for the new one. (Over TLS the handshake
-//! is an answer already.)
+//! one that was answered nothing for longest makes room for the new one.
 
 use std::{
-    collections::VecDeque,
     fs,
     io::{self, IoSlice},
     net::SocketAddr,
@@ -14,10 +12,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{Stream, stream};
@@ -58,7 +56,7 @@ pub struct Certificate {
 /// # Errors
 /// If the certificate cannot be read now. Later on, the one before it stays.
 pub fn acceptor(listener: TcpListener, most: usize, tls: Option<&Certificate>) -> io::Result<BoxAcceptor> {
-    let plain = Limited { listener, most, silent: VecDeque::new(), open: Arc::default() };
+    let plain = Limited { listener, most, open: Vec::new(), began: Instant::now() };
     let Some(certificate) = tls else { return Ok(plain.boxed()) };
     let first = read(certificate)?;
     Ok(plain.rustls(Box::pin(certificates(certificate.clone(), first))).boxed())
@@ -129,15 +127,14 @@ fn certificates(files: Certificate, first: Pem) -> impl Stream<Item = RustlsConf
 struct Limited {
     listener: TcpListener,
     most: usize,
-    /// Those that had not been answered anything when they were last looked at, the oldest first.
-    silent: VecDeque<Arc<Open>>,
-    open: Arc<AtomicUsize>,
+    open: Vec<Arc<Open>>,
+    began: Instant,
 }
 
 /// A connection, as the acceptor sees it.
-#[derive(Default)]
 struct Open {
-    served: AtomicBool,
+    /// When it was last answered something, or began, in milliseconds since the server did.
+    answered: AtomicU64,
     close: CancellationToken,
 }
 
@@ -150,27 +147,23 @@ impl Acceptor for Limited {
 
     async fn accept(&mut self) -> io::Result<(Connection, LocalAddr, RemoteAddr, Scheme)> {
         let (stream, peer) = self.next().await;
-        while self.silent.front().is_some_and(|open| open.is_done()) {
-            self.silent.pop_front();
+        if self.open.len() >= self.most {
+            self.open.retain(|open| !open.close.is_cancelled());
         }
-        if self.open.load(Ordering::Relaxed) >= self.most {
+        if self.open.len() >= self.most {
             self.make_room();
-        }
-        // Behind those that were not, in time, what has spoken is not looked for: it is few.
-        if self.silent.len() > 4 * self.most {
-            self.silent.retain(|open| !open.is_done());
         }
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr()?;
-        let open = Arc::new(Open::default());
-        self.silent.push_back(Arc::clone(&open));
-        self.open.fetch_add(1, Ordering::Relaxed);
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let open = Arc::new(Open { answered: AtomicU64::new(now), close: CancellationToken::new() });
+        self.open.push(Arc::clone(&open));
         metrics::gauge!("ringdown_http_connections").increment(1.0);
         let connection = Connection {
             stream,
             closed: Box::pin(open.close.clone().cancelled_owned()),
             open,
-            count: Arc::clone(&self.open),
+            began: self.began,
             deadline: Some(Box::pin(tokio::time::sleep(SILENT))),
         };
         Ok((connection, LocalAddr(local.into()), RemoteAddr(peer.into()), Scheme::HTTP))
@@ -181,10 +174,6 @@ impl Limited {
     async fn next(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                // Better to let go of one than to run out of file descriptors for telephones.
-                Ok(_) if self.open.load(Ordering::Relaxed) >= 2 * self.most => {
-                    metrics::counter!("ringdown_http_connections_closed_total").increment(1);
-                }
                 Ok(accepted) => return accepted,
                 Err(error) => {
                     tracing::error!(%error, "a connection could not be accepted");
@@ -194,22 +183,13 @@ impl Limited {
         }
     }
 
-    /// Closes the oldest one that has not been answered anything. If there is none all are in use, and the
-    /// new one is served beside them, up to twice as many.
+    /// Closes the one that was answered nothing for longest.
     fn make_room(&mut self) {
-        while let Some(oldest) = self.silent.pop_front() {
-            if !oldest.is_done() {
-                metrics::counter!("ringdown_http_connections_closed_total").increment(1);
-                oldest.close.cancel();
-                return;
-            }
+        let idlest = (0..self.open.len()).min_by_key(|&nth| self.open[nth].answered.load(Ordering::Relaxed));
+        if let Some(nth) = idlest {
+            metrics::counter!("ringdown_http_connections_closed_total").increment(1);
+            self.open.swap_remove(nth).close.cancel();
         }
-    }
-}
-
-impl Open {
-    fn is_done(&self) -> bool {
-        self.served.load(Ordering::Relaxed) || self.close.is_cancelled()
     }
 }
 
@@ -217,16 +197,22 @@ impl Open {
 struct Connection {
     stream: TcpStream,
     open: Arc<Open>,
+    began: Instant,
     closed: Pin<Box<tokio_util::sync::WaitForCancellationFutureOwned>>,
-    count: Arc<AtomicUsize>,
     /// Until it has said something.
     deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    fn answered(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.open.answered.store(now, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.open.close.cancel();
-        self.count.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!("ringdown_http_connections").decrement(1.0);
     }
 }
@@ -260,7 +246,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.open.served.store(true, Ordering::Relaxed);
+        self.answered();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -269,7 +255,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.open.served.store(true, Ordering::Relaxed);
+        self.answered();
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 

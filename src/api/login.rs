@@ -24,7 +24,7 @@ use super::{
     error::Problem,
 };
 use crate::{
-    access::{password, throttle::Throttle},
+    access::{Role, Scopes, password, throttle::Throttle},
     id::{self, LoginId, UserId},
     store::{self, NewLogin, Renewed, User},
 };
@@ -43,13 +43,13 @@ pub struct Passwords(Arc<Checks>);
 
 struct Checks {
     throttle: Mutex<Throttle>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     turn: Semaphore,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        let places = Semaphore::new(WAITING);
+        let places = Arc::new(Semaphore::new(WAITING));
         Self(Arc::new(Checks { throttle: Mutex::default(), places, turn: Semaphore::new(1) }))
     }
 }
@@ -67,14 +67,24 @@ impl Passwords {
             }
             throttle.tried(name, address, now);
         }
+        let checked = self.look(state, name, password).await;
+        let mut throttle = self.0.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        match &checked {
+            Ok(_) => throttle.succeeded(name, address, now),
+            // That nobody looked is not their fault.
+            Err(Refusal::Busy | Refusal::Store(_)) => throttle.untried(name, address),
+            Err(Refusal::Wrong | Refusal::Wait(_)) => {}
+        }
+        checked
+    }
+
+    async fn look(&self, state: &State, name: &str, password: String) -> Result<User, Refusal> {
         let user = state.store.user_named(name).await?;
         let hash = user.as_ref().map_or(password::NOBODYS, |user| &user.password_hash).to_owned();
         if !self.fits(password, hash).await? {
             return Err(Refusal::Wrong);
         }
-        let user = user.filter(|user| user.data.enabled).ok_or(Refusal::Wrong)?;
-        self.0.throttle.lock().unwrap_or_else(PoisonError::into_inner).succeeded(name, address);
-        Ok(user)
+        user.filter(|user| user.data.enabled).ok_or(Refusal::Wrong)
     }
 
     async fn fits(&self, password: String, hash: String) -> Result<bool, Refusal> {
@@ -88,11 +98,17 @@ impl Passwords {
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let _place = self.0.places.try_acquire().map_err(|_| Refusal::Busy)?;
-        let _turn = self.0.turn.acquire().await.map_err(|_| Refusal::Busy)?;
-        let done = tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Busy)?;
-        tokio::time::sleep(PAUSE).await;
-        Ok(done)
+        let checks = Arc::clone(&self.0);
+        let place = Arc::clone(&checks.places).try_acquire_owned().map_err(|_| Refusal::Busy)?;
+        // By itself: whoever asks may go away, and the work goes on all the same.
+        let work = tokio::spawn(async move {
+            let _place = place;
+            let _turn = checks.turn.acquire().await.ok()?;
+            let done = tokio::task::spawn_blocking(work).await.ok()?;
+            tokio::time::sleep(PAUSE).await;
+            Some(done)
+        });
+        work.await.ok().flatten().ok_or(Refusal::Busy)
     }
 }
 
@@ -226,14 +242,16 @@ impl Logins {
     #[oai(path = "/token", method = "post", operation_id = "create_token")]
     async fn token(&self, request: &Request, form: Form<TokenRequest>) -> Result<Json<Token>, Problem> {
         let form = form.0;
-        let refresh = secret();
         let now = self.0.clock.now();
         let address = auth::address(request);
-        let by_refresh = form.grant_type == Some(GrantType::RefreshToken);
-        let (login, user) = if by_refresh {
+        // First, so that a mistake costs nobody their refresh token.
+        let asked = asked(form.scope.as_deref())?;
+        let (login, refresh, user, most) = if form.grant_type == Some(GrantType::RefreshToken) {
             let Some(spent) = form.refresh_token else { return Err(Problem::malformed("refresh_token: is missing")) };
-            match self.0.store.renew_login(digest(&spent), digest(&refresh), now).await? {
-                Renewed::Login { id, user } => (id, user),
+            let login = login_of(&spent).ok_or_else(Problem::wrong_password)?;
+            let refresh = refresh_token(login);
+            match self.0.store.renew_login(login, digest(&spent), digest(&refresh), now).await? {
+                Renewed::Login { user, scopes } => (login, refresh, user, scopes),
                 Renewed::Copied => {
                     tracing::warn!(%address, "a refresh token came twice: its log-in is over");
                     self.0.access.forget();
@@ -256,11 +274,18 @@ impl Logins {
                     tracing::warn!(%address, outcome, "a log-in failed");
                 })?;
             metrics::counter!("ringdown_logins_total", "outcome" => "right").increment(1);
+            tracing::info!(%address, user = %user.id, "somebody has logged in");
+            let id = LoginId::generate();
+            let refresh = refresh_token(id);
+            let scopes = asked.unwrap_or(Role::Admin.scopes()).intersection(user.data.role.scopes());
             let expires_at = now + TimeDelta::days(self.0.login_days.into());
-            let new = NewLogin { user: user.id, refresh_sha256: digest(&refresh), address: Some(address), expires_at };
-            (self.0.store.open_login(new, now).await?, user)
+            let refresh_sha256 = digest(&refresh);
+            let new = NewLogin { id, user: user.id, refresh_sha256, scopes, address: Some(address), expires_at };
+            self.0.store.open_login(new, now).await?;
+            (id, refresh, user, scopes)
         };
-        let scope = granted(form.scope.as_deref(), &user)?;
+        let granted = most.intersection(user.data.role.scopes()).intersection(asked.unwrap_or(most));
+        let scope = granted.names().join(" ");
         let tokens = self.0.access.tokens();
         let access_token = tokens
             .issue(user.id.0, login.0, &scope, id::token_id(), now)
@@ -274,13 +299,20 @@ impl Logins {
         }))
     }
 
-    /// End a log-in by its refresh token.
+    /// End a log-in by one of its tokens.
     ///
-    /// Its access tokens end with it. What is no token of ours has ended already (RFC 7009).
+    /// A refresh token, also one that is spent, or an access token: all of the log-in end. What is no token of ours
+    /// has ended already (RFC 7009).
     #[oai(path = "/token/revoke", method = "post", operation_id = "revoke_token")]
     async fn revoke(&self, form: Form<Revocation>) -> Result<Done, Problem> {
-        self.0.store.end_login_with(&digest(&form.0.token)).await?;
-        self.0.access.forget();
+        let token = form.0.token;
+        let of_access = || self.0.access.tokens().check(&token, self.0.clock.now()).ok();
+        let login = login_of(&token).or_else(|| of_access().map(|claims| LoginId(claims.sid)));
+        if let Some(login) = login
+            && self.0.store.end_login(login).await?
+        {
+            self.0.access.forget();
+        }
         Ok(Done::Done)
     }
 
@@ -343,16 +375,23 @@ pub(super) async fn hash(state: &State, field: &str, password: String, user: &st
     Ok(state.passwords.hash(password).await?)
 }
 
-/// The names of what is granted: all that the user may have, or less if less is asked for.
-fn granted(asked: Option<&str>, user: &User) -> Result<String, Problem> {
-    let most = user.data.role.scopes();
-    let granted = match asked.map(str::trim).filter(|asked| !asked.is_empty()) {
-        None => most,
-        Some(asked) => crate::access::Scopes::parse(asked.split_whitespace())
-            .map_err(|error| Problem::malformed(format!("scope: {error}")))?
-            .intersection(most),
-    };
-    Ok(granted.names().join(" "))
+/// The scopes that are asked for; `None` if all that may be had.
+fn asked(scope: Option<&str>) -> Result<Option<Scopes>, Problem> {
+    let Some(scope) = scope.map(str::trim).filter(|scope| !scope.is_empty()) else { return Ok(None) };
+    let scopes = Scopes::parse(scope.split_whitespace());
+    scopes.map(Some).map_err(|error| Problem::malformed(format!("scope: {error}")))
+}
+
+/// A refresh token: it says of which log-in it is, so that an old one is known for what it is.
+fn refresh_token(login: LoginId) -> String {
+    format!("{}.{}", login.0.simple(), secret())
+}
+
+/// The log-in that a refresh token is of.
+fn login_of(refresh_token: &str) -> Option<LoginId> {
+    let (login, secret) = refresh_token.split_once('.')?;
+    let is_secret = secret.len() == 64 && secret.bytes().all(|c| c.is_ascii_hexdigit());
+    (login.len() == 32 && is_secret).then(|| login.parse().ok())?
 }
 
 /// A secret that nobody guesses: 256 bits.

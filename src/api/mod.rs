@@ -276,7 +276,7 @@ pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> i
         }
         None => error::response(StatusCode::NOT_FOUND, "not-found", "there are no figures"),
     });
-    let cors = cors(&limits.cors_origins);
+    let (cors, origins) = (cors(&limits.cors_origins), limits.cors_origins.clone());
     let metrics = limits.metrics;
     let around = Arc::new(Around::new(limits, state.access.clone()));
     let keeper = idempotency::Keeper::new(state.store.clone(), state.clock.clone());
@@ -292,6 +292,20 @@ pub fn app(state: State, limits: Limits, metrics: Option<PrometheusHandle>) -> i
             async move { Ok(around.serve(endpoint, request).await) }
         })
         .with_if(cors.is_some(), cors.unwrap_or_default())
+        .before(move |request| {
+            let known = origins.clone();
+            async move { Ok(without_strange_origin(request, &known)) }
+        })
+}
+
+/// Whoever is not on the list is answered like anybody else, and their browser is not told that its script may
+/// read the answer.
+fn without_strange_origin(mut request: poem::Request, known: &[String]) -> poem::Request {
+    let is_known = |origin: &str| known.iter().any(|known| known == origin);
+    if request.header("origin").is_some_and(|origin| !is_known(origin)) {
+        request.headers_mut().remove("origin");
+    }
+    request
 }
 
 /// Lets the scripts of these sites use the API; credentials come in headers, never as cookies.

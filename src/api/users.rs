@@ -14,7 +14,7 @@ use super::{
     auth::{Caller, EditsAccess},
     body::Body,
     error::Problem,
-    login, name,
+    login,
     version::{etag, expected},
 };
 use crate::{
@@ -67,15 +67,13 @@ impl From<access::Role> for Role {
 #[derive(Debug, Object, Deserialize)]
 #[oai(skip_serializing_if_is_none)]
 struct UserEdit {
-    /// What they log in with: unique; letters count as small.
+    /// What they log in with: unique; letters, digits and `. _ - @ +`, all letters count as small.
     #[oai(validator(min_length = 1, max_length = 200))]
     name: String,
     /// What they may do.
     role: Role,
-    /// Whether they may log in at all.
-    #[oai(default = "yes")]
-    #[serde(default = "yes")]
-    enabled: bool,
+    /// Whether they may log in at all; as it is, if it is not said.
+    enabled: Option<bool>,
     /// The contact that they are.
     contact: Option<Uuid>,
 }
@@ -84,7 +82,7 @@ struct UserEdit {
 #[derive(Debug, Object, Deserialize)]
 #[oai(skip_serializing_if_is_none)]
 struct NewUser {
-    /// What they log in with: unique; letters count as small.
+    /// What they log in with: unique; letters, digits and `. _ - @ +`, all letters count as small.
     #[oai(validator(min_length = 1, max_length = 200))]
     name: String,
     /// What they may do.
@@ -154,10 +152,6 @@ enum Done {
     Done,
 }
 
-fn yes() -> bool {
-    true
-}
-
 #[OpenApi(prefix_path = "/api/v2/users", tag = "Tag::Access")]
 impl Users {
     /// All users.
@@ -173,7 +167,7 @@ impl Users {
     #[oai(path = "/", method = "post", operation_id = "create_user")]
     async fn create(&self, caller: EditsAccess, user: Body<NewUser>) -> Result<Created, Problem> {
         let NewUser { name, role, contact, password } = user.0;
-        let data = data(UserEdit { name, role, enabled: true, contact }, &caller.0)?;
+        let data = data(UserEdit { name, role, enabled: None, contact }, true, &caller.0)?;
         let hash = login::hash(&self.0, "password", password, &data.name).await?;
         let made = self.0.by(&caller.0).create_user(data, hash, self.0.clock.now()).await.map_err(taken)?;
         let id = made.ok_or_else(no_contact)?;
@@ -206,7 +200,7 @@ impl Users {
         let id = UserId(id.0);
         let there = self.there(id, &caller.0).await?;
         let version = expected(if_match.0.as_deref(), there.version)?;
-        let data = data(user.0, &caller.0)?;
+        let data = data(user.0, there.data.enabled, &caller.0)?;
         let name_changes = data.name != there.data.name;
         match self.0.by(&caller.0).update_user(id, version, data, self.0.clock.now()).await {
             Ok(UserChange::Done) => {}
@@ -270,14 +264,11 @@ fn within(role: access::Role, caller: &Caller) -> Result<(), Problem> {
     Err(Problem::forbidden_detail(format!("the role {role} may do more than this credential")))
 }
 
-fn data(edit: UserEdit, caller: &Caller) -> Result<UserData, Problem> {
+fn data(edit: UserEdit, enabled: bool, caller: &Caller) -> Result<UserData, Problem> {
     let role = access::Role::from(edit.role);
     within(role, caller)?;
-    let name = name("name", &edit.name)?.to_lowercase();
-    if name.contains(char::is_whitespace) {
-        return Err(Problem::unprocessable("name: has a space"));
-    }
-    Ok(UserData { name, role, enabled: edit.enabled, contact: edit.contact.map(ContactId) })
+    let name = access::user_name(&edit.name).map_err(|why| Problem::unprocessable(format!("name: {why}")))?;
+    Ok(UserData { name, role, enabled: edit.enabled.unwrap_or(enabled), contact: edit.contact.map(ContactId) })
 }
 
 fn no_contact() -> Problem {

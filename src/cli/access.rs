@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::ConfigFile;
 use crate::{
-    access::{Role, Scopes, password},
+    access::{Role, Scopes, password, user_name},
     api,
     clock::Clock,
     config::Config,
@@ -151,10 +151,7 @@ pub(super) async fn audit(command: AuditCommand) -> anyhow::Result<u8> {
 
 async fn add(arguments: AddUser) -> anyhow::Result<()> {
     let edit = edit(&arguments.config).await?;
-    let name = arguments.name.trim().to_lowercase();
-    if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        bail!("a name has no spaces, and is not empty");
-    }
+    let name = user_name(&arguments.name).map_err(anyhow::Error::msg)?;
     let (hash, made) = new_password(&name)?;
     let data = UserData { name: name.clone(), role: arguments.role, enabled: true, contact: None };
     match edit.create_user(data, hash, Clock::System.now()).await {

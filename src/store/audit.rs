@@ -303,7 +303,16 @@ impl Subject {
                 let row = feed::Entity::find().filter(super::feeds::belongs(of)).one(tx).await?;
                 one(row, &["id"], &["token_sha256"])
             }
-            Self::Webhook(id) => one(webhook::Entity::find_by_id(id.0).one(tx).await?, &["position"], &["secret"]),
+            Self::Webhook(id) => {
+                let mut row = one(webhook::Entity::find_by_id(id.0).one(tx).await?, &["position"], &["secret"])?;
+                // What stands behind the question mark is a secret, most likely.
+                if let Some(Value::String(url)) = row.as_mut().map(|row| &mut row["url"])
+                    && let Some((address, query)) = url.split_once('?')
+                {
+                    *url = format!("{address}?(secret {})", &hex::encode(Sha256::digest(query))[..8]);
+                }
+                Ok(row)
+            }
             Self::User(id) => one(user_account::Entity::find_by_id(id.0).one(tx).await?, &[], &["password_hash"]),
             Self::Key(id) => one(api_key::Entity::find_by_id(id.0).one(tx).await?, &["used_at"], &["sha256"]),
             Self::AddressBook | Self::Windows => Ok(None),

@@ -86,6 +86,31 @@ async fn a_connection_that_says_nothing_is_closed_after_a_while_and_one_that_spe
 }
 
 #[tokio::test]
+async fn whoever_is_not_known_or_may_not_takes_no_place_from_alerts() {
+    let (_slot, mut server) = server(|_, _| {}).await;
+    let reader = server.api.post("/api/v2/keys", &json!({ "name": "reader", "scopes": ["metrics:read"] })).await;
+    let reader = reader.expect("a key")["secret"].as_str().expect("a key").to_owned();
+    // More than there are places for alerts, and none of them says what it has announced.
+    let mut waiting = Vec::new();
+    for n in 0..1100 {
+        let credential = if n % 2 == 0 { String::new() } else { format!("authorization: Bearer {reader}\r\n") };
+        let head = format!(
+            "POST /api/v2/alerts HTTP/1.1\r\nhost: x\r\n{credential}content-type: application/json\r\ncontent-length: 10\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(address(&server)).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("it is sent");
+        waiting.push(stream);
+    }
+    let raised = server.api.post("/api/v2/alerts", &json!({ "summary": "x" })).await.expect("stored");
+    assert_eq!(raised["outcome"], "opened");
+    // A stranger is told at once, and nobody waits for the rest of what they have to say.
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(SOON, waiting[0].read(&mut answer)).await.expect("an answer").expect("bytes");
+    assert!(answer[..read].starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer[..read]));
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test]
 async fn a_credential_has_so_many_requests_and_alerts_are_never_turned_away() {
     let (_slot, mut server) = server(|settings, _| {
         settings.set("server.requests_per_second", 1).set("server.requests_at_once", 5);
@@ -138,6 +163,10 @@ async fn scripts_of_other_sites_are_let_in_only_if_it_is_said() {
     .await;
     assert_eq!(preflight(&open, "https://board.example.org").await.expect("let in"), "https://board.example.org");
     assert_eq!(preflight(&open, "https://evil.example.org").await, None);
+    // Whoever is not on the list is no worse off than without CORS: an alert is an alert.
+    let alert = Client::new().post(format!("{}/api/v2/alerts", open.api.base)).bearer_auth(&open.api.key);
+    let alert = alert.header("origin", "https://elsewhere.example.org").json(&json!({ "summary": "x" }));
+    assert_eq!(alert.send().await.expect("an answer").status(), StatusCode::CREATED);
     let request = Client::new().get(format!("{}/api/v2/incidents", open.api.base)).bearer_auth(&open.api.key);
     let answer = request.header("origin", "https://board.example.org").send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

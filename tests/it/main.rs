@@ -3,6 +3,7 @@
 
 mod access;
 mod address_book;
+mod audit;
 mod cli;
 mod compat;
 mod contacts;
@@ -18,6 +19,7 @@ mod http;
 mod idempotency;
 mod keys;
 mod limits;
+mod logins;
 mod outcomes;
 mod people;
 mod quiet;
