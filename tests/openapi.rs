@@ -65,7 +65,9 @@ fn everything_is_described_and_only_what_can_happen_is_listed() {
                 assert_ne!(answer["description"], "", "{place} {status}");
                 let content = answer["content"].as_object();
                 assert!(content.is_none_or(|content| content.len() == 1), "{place} {status}: one media type");
-                if status.starts_with('4') {
+                // Too long an address is refused before anything of ours sees it.
+                let unseen = ["414", "431"].contains(&status.as_str());
+                if status.starts_with('4') && !unseen {
                     let schema = &answer["content"]["application/problem+json"]["schema"]["$ref"];
                     assert_eq!(schema, "#/components/schemas/ProblemDocument", "{place} {status}");
                 }

@@ -115,6 +115,7 @@ impl Events {
     /// 503 if too many listen (`server.listeners`). The stream ends when the server stops, and within seconds when
     /// the credential does.
     #[oai(path = "/", method = "get", operation_id = "stream_events")]
+    #[expect(clippy::too_many_arguments, reason = "they are what can be asked for")]
     async fn stream(
         &self,
         caller: ReadsIncidents,
