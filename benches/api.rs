@@ -309,9 +309,9 @@ async fn guessing() -> Result<()> {
             tokio::spawn(guess(server.api.base.trim_start_matches("http://").to_owned(), log_ins, Arc::clone(&stop)));
         for number in &numbers {
             server.api.post("/api/v2/calls", &json!({ "to": number, "text": "a test of the bench" })).await?;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
-        tokio::time::sleep(Duration::from_secs(25)).await;
+        tokio::time::sleep(Duration::from_secs(12)).await;
         stop.store(true, Ordering::Relaxed);
         let tried = guesses.await?;
         let after = first_words(&server).await?;
