@@ -106,7 +106,7 @@ impl Edit {
     /// stays as it is.
     ///
     /// # Errors
-    /// As [`Store::import_contacts`].
+    /// As [`Edit::import_contacts`].
     pub async fn import_windows(
         &self,
         rows: Imported<WindowImport>,
