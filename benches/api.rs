@@ -208,7 +208,7 @@ async fn fill(database: &Path) -> Result<()> {
     connection
         .execute_unprepared(&format!(
             "INSERT INTO call_incident (call_id, incident_id, ordinal, run, round, step, attempt, said, late) {numbers} \
-             SELECT {}, {}, 0, 0, 0, 0, 0, 'whole', 0 FROM numbers",
+             SELECT {}, {}, 0, 0, 0, 0, 0, 'taken', 0 FROM numbers",
             id("8000"),
             id("9000")
         ))
