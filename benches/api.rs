@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::{asterisk::Telephony, server::Server, settings::Settings, slot::Slot};
+use lab::{server::Server, settings::Settings, slot::Slot};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
 use tokio::{
@@ -33,8 +33,7 @@ async fn main() -> Result<()> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("figures of the API; load {}", load.trim());
     reading().await?;
-    listening().await?;
-    guessing().await
+    listening().await
 }
 
 fn program() -> &'static Path {
@@ -288,80 +287,4 @@ fn memory(slot: &Slot) -> Result<u64> {
         }
     }
     anyhow::bail!("the server is not among the processes")
-}
-
-/// Wrong log-ins, fifty a second, while calls are answered: the time to the first word, beside the same
-/// calls without them.
-async fn guessing() -> Result<()> {
-    let slot = Slot::take()?;
-    let mut telephony = Telephony::start(&slot).await?;
-    let mut settings = settings();
-    settings.pbx(&telephony.pbx).set("asterisk.per_second", 50).set("server.trusted_proxies", vec!["127.0.0.0/8"]);
-    let numbers: Vec<String> = (0..60).map(|n| format!("+3933310000{n:02}")).collect();
-    let mut server = Server::start(program(), &slot, settings).await?;
-    for number in &numbers {
-        telephony.net.phone(number).program("ring:1,answer,stay").await?;
-    }
-    for log_ins in [0, 50, 0, 50] {
-        let before = first_words(&server).await?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let guesses =
-            tokio::spawn(guess(server.api.base.trim_start_matches("http://").to_owned(), log_ins, Arc::clone(&stop)));
-        for number in &numbers {
-            server.api.post("/api/v2/calls", &json!({ "to": number, "text": "a test of the bench" })).await?;
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        tokio::time::sleep(Duration::from_secs(12)).await;
-        stop.store(true, Ordering::Relaxed);
-        let tried = guesses.await?;
-        let after = first_words(&server).await?;
-        let (seconds, calls) = (after.0 - before.0, after.1 - before.1);
-        println!(
-            "{log_ins} wrong log-ins a second ({tried} in all): first word {:.1} ms after the lead-in on average of {calls} calls",
-            1000.0 * seconds / calls.max(1.0)
-        );
-    }
-    println!("  to reach: unchanged");
-    server.kill().await?;
-    telephony.stop().await
-}
-
-/// Sum and count of the time to the first word.
-async fn first_words(server: &Server) -> Result<(f64, f64)> {
-    let figures = server.api.get("/metrics").await?;
-    let figures = figures.as_str().unwrap_or_default().to_owned();
-    let figure = |name: &str| -> f64 {
-        figures.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
-    };
-    Ok((figure("ringdown_first_word_seconds_sum"), figure("ringdown_first_word_seconds_count")))
-}
-
-/// Tries passwords, each of another account from another address, so that none is turned away unread.
-async fn guess(address: String, per_second: u64, stop: Arc<AtomicBool>) -> u64 {
-    let mut tried = 0;
-    if per_second == 0 {
-        return 0;
-    }
-    let mut tick = tokio::time::interval(Duration::from_millis(1000 / per_second));
-    while !stop.load(Ordering::Relaxed) {
-        tick.tick().await;
-        tried += 1;
-        let address = address.clone();
-        tokio::spawn(async move {
-            let body = format!("username=user{tried}&password=not-the-password");
-            let request = format!(
-                "POST /api/v2/token HTTP/1.1\r\nhost: bench\r\nx-forwarded-for: 10.{}.{}.{}\r\nconnection: close\r\n\
-                 content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
-                tried >> 16 & 255,
-                tried >> 8 & 255,
-                tried & 255,
-                body.len()
-            );
-            let Ok(mut stream) = TcpStream::connect(&address).await else { return };
-            let mut answer = Vec::new();
-            let _ = stream.write_all(request.as_bytes()).await;
-            let _ = stream.read_to_end(&mut answer).await;
-        });
-    }
-    tried
 }
