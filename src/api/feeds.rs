@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     exchange::ical::{self, FeedEvent},
-    id::{ContactId, ScheduleId},
+    id::{self, ContactId, ScheduleId},
     oncall::{self, Duty, Shift},
     store::{FeedOf, NamedDuty},
 };
@@ -105,7 +105,7 @@ impl Feeds {
 impl Feeds {
     async fn renew(&self, caller: &Caller, of: FeedOf) -> Result<MadeFeed, Problem> {
         self.exists(of).await?;
-        let token = hex::encode(rand::random::<[u8; 32]>());
+        let token = id::secret();
         self.0.by(caller).renew_feed(of, digest(&token), self.0.clock.now()).await?;
         Ok(MadeFeed::Made(Json(Feed { path: format!("/feeds/{token}.ics") })))
     }

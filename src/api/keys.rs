@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     access::Scopes,
-    id::{KeyId, UserId},
+    id::{self, KeyId, UserId},
     store::{self, ApiKeyData},
 };
 
@@ -131,7 +131,7 @@ impl Keys {
             return Err(Problem::unprocessable("owner: there is no such user"));
         }
         let (secret, data) = (
-            format!("{PREFIX}{}", login::secret()),
+            format!("{PREFIX}{}", id::secret()),
             ApiKeyData {
                 name: name("name", &key.name)?,
                 scopes,

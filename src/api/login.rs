@@ -384,7 +384,7 @@ fn asked(scope: Option<&str>) -> Result<Option<Scopes>, Problem> {
 
 /// A refresh token: it says of which log-in it is, so that an old one is known for what it is.
 fn refresh_token(login: LoginId) -> String {
-    format!("{}.{}", login.0.simple(), secret())
+    format!("{}.{}", login.0.simple(), id::secret())
 }
 
 /// The log-in that a refresh token is of.
@@ -392,11 +392,6 @@ fn login_of(refresh_token: &str) -> Option<LoginId> {
     let (login, secret) = refresh_token.split_once('.')?;
     let is_secret = secret.len() == 64 && secret.bytes().all(|c| c.is_ascii_hexdigit());
     (login.len() == 32 && is_secret).then(|| login.parse().ok())?
-}
-
-/// A secret that nobody guesses: 256 bits.
-pub(super) fn secret() -> String {
-    hex::encode(rand::random::<[u8; 32]>())
 }
 
 /// What is kept of a secret.

@@ -20,6 +20,7 @@ use crate::{
     api,
     clock::Clock,
     config::Config,
+    id,
     store::{Author, Error, Store, UserData},
 };
 
@@ -45,7 +46,7 @@ fn kept(file: &Path) -> anyhow::Result<Vec<String>> {
     let place = || file.display().to_string();
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Ok(mut new) => {
-            let secret = hex::encode(rand::random::<[u8; 32]>());
+            let secret = id::secret();
             new.write_all(format!("{secret}\n").as_bytes()).and_then(|()| new.sync_all()).with_context(place)?;
             return Ok(vec![secret]);
         }

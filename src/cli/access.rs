@@ -16,7 +16,7 @@ use crate::{
     api,
     clock::Clock,
     config::Config,
-    id::KeyId,
+    id::{self, KeyId},
     store::{ApiKeyData, Author, Chain, Edit, Store, User, UserChange, UserData},
 };
 
@@ -207,7 +207,7 @@ async fn create(arguments: CreateKey) -> anyhow::Result<()> {
     if name.is_empty() || name.chars().any(char::is_control) {
         bail!("a name is not empty, and has no control characters");
     }
-    let secret = format!("rd_{}", hex::encode(rand::random::<[u8; 32]>()));
+    let secret = format!("rd_{}", id::secret());
     let data = ApiKeyData {
         name,
         scopes: Scopes::parse(arguments.scopes.iter().map(|scope| scope.trim()))?,
