@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use poem::listener::BoxAcceptor;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     agi, ami,
@@ -35,6 +36,9 @@ use crate::{
 /// Sounds are looked over so often for some that can go.
 const CLEANING: Duration = Duration::from_secs(3600);
 
+/// A server that placed calls and was not seen for so long is forgotten.
+const NODES: chrono::TimeDelta = chrono::TimeDelta::days(7);
+
 /// Bytes of a file that is imported.
 const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
 
@@ -51,6 +55,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let store = Store::open(&config.database_url()).await.context("database")?;
     seed(&store, &config, &clock).await.context("contacts and policies of the configuration")?;
     first::admin(&store, &clock).await.context("the first user")?;
+    let node = first::node(&config).context("the name of this server")?;
     let tokens = first::tokens(&config).context("secrets of access tokens")?;
     let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
     let script = Arc::new(Script::new(config.call.keys).context("spoken texts")?);
@@ -113,7 +118,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
                 bus.clone(),
                 clock.clone(),
                 connection,
-                dialer_settings(&config, asterisk, &speech, &board),
+                dialer_settings(&config, asterisk, &speech, &board, &node),
                 ivr.preparer(),
             );
             dialing.spawn(named("dialer", dialer.run(stop_dialing.clone())));
@@ -123,7 +128,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     tasks.spawn(named("watch", {
         let engine = engine.clone();
         let looked = Arc::new(move || engine.last_look());
-        let watcher = Watcher::new(store.clone(), clock.clone(), board.clone(), looked, watch_settings(&config));
+        let watcher = Watcher::new(store.clone(), clock.clone(), board.clone(), looked, watch_settings(&config, &node));
         watcher.run(stop_conversations.clone())
     }));
     if let Some(url) = &config.watch.heartbeat_url {
@@ -297,7 +302,13 @@ fn connect(asterisk: &config::Asterisk, shutdown: CancellationToken) -> (ami::Cl
     (client, notices)
 }
 
-fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech, board: &Board) -> dialer::Settings {
+fn dialer_settings(
+    config: &Config,
+    asterisk: &config::Asterisk,
+    speech: &Speech,
+    board: &Board,
+    node: &str,
+) -> dialer::Settings {
     dialer::Settings {
         dial: asterisk.dial.clone(),
         context: asterisk.context.clone(),
@@ -309,10 +320,12 @@ fn dialer_settings(config: &Config, asterisk: &config::Asterisk, speech: &Speech
         sounds: speech.directory_on_pbx().to_string_lossy().into_owned(),
         watch: board.clone(),
         keep_events: config.watch.keep_events_days > 0,
+        node: node.to_owned(),
+        instance: Uuid::from_u128(rand::random()),
     }
 }
 
-fn watch_settings(config: &Config) -> watch::Settings {
+fn watch_settings(config: &Config, node: &str) -> watch::Settings {
     // A single call may ask for more than is usual.
     let longest = chrono::TimeDelta::seconds(api::LONGEST_RINGING.into());
     watch::Settings {
@@ -320,6 +333,7 @@ fn watch_settings(config: &Config) -> watch::Settings {
         rings: rings(config).max(longest),
         dials: config.asterisk.is_some(),
         keep_events: chrono::TimeDelta::days(config.watch.keep_events_days.into()),
+        node: node.to_owned(),
     }
 }
 
@@ -379,6 +393,9 @@ async fn clean(
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "sounds were removed"),
             Err(error) => tracing::warn!(%error, "the sound directory cannot be cleaned"),
+        }
+        if let Err(error) = store.forget_nodes(clock.now() - NODES).await {
+            tracing::warn!(%error, "servers that are long gone cannot be forgotten");
         }
         if let Err(error) = store.forget_requests(clock.now() - known).await {
             tracing::warn!(%error, "old requests cannot be removed");

@@ -43,7 +43,7 @@
 //!
 //! | row | modules | know nothing of |
 //! |---|---|---|
-//! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] [`telemetry`] | anything |
+//! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] [`telemetry`] [`failpoint`] | anything |
 //! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] [`webhook`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] [`watch`] [`herald`] | Asterisk, HTTP |
@@ -64,6 +64,7 @@ pub mod dialer;
 pub mod engine;
 pub mod escalation;
 pub mod exchange;
+pub mod failpoint;
 pub mod herald;
 pub mod id;
 pub mod ivr;

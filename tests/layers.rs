@@ -9,7 +9,7 @@ use std::{
 
 /// The rows, the one that knows least first. Modules in the same row do not know each other.
 const ROWS: [&[&str]; 6] = [
-    &["id", "clock", "phone", "pin", "wallclock", "telemetry"],
+    &["id", "clock", "phone", "pin", "wallclock", "telemetry", "failpoint"],
     &[
         "access",
         "escalation",

@@ -29,6 +29,7 @@ pub struct Model {
     pub digits: String,
     pub canceled_by: Option<String>,
     pub given_up: bool,
+    pub node: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

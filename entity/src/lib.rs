@@ -22,6 +22,7 @@ pub mod idempotency;
 pub mod incident;
 pub mod incident_member;
 pub mod login;
+pub mod node;
 pub mod policy;
 pub mod policy_version;
 pub mod reminder;

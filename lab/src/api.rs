@@ -33,7 +33,24 @@ impl Api {
     /// # Errors
     /// If nothing is answered.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+        self.ask_with(method, path, &[], body).await
+    }
+
+    /// As [`Api::ask`], with these headers besides.
+    ///
+    /// # Errors
+    /// If nothing is answered.
+    pub async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value)> {
         let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -148,6 +148,17 @@ impl Process {
         Ok(())
     }
 
+    /// As [`Process::restart`], with this in its environment besides, this time.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn restart_with(&mut self, name: &'static str, value: &str) -> Result<()> {
+        let mut launch = self.launch.clone();
+        launch.environment.push((name, value.to_owned()));
+        self.child = Self::start(&launch)?.child;
+        Ok(())
+    }
+
     /// Its process id, while it runs.
     #[must_use]
     pub fn id(&self) -> Option<u32> {

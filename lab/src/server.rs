@@ -107,6 +107,29 @@ impl Server {
         self.ready().await
     }
 
+    /// As [`Server::restart`]; it dies by itself at this place (`ringdown::failpoint`).
+    ///
+    /// # Errors
+    /// If it does not become ready, nor dies of it.
+    pub async fn restart_to_die_at(&mut self, place: &str) -> Result<()> {
+        self.process.restart_with("RINGDOWN_DIES_AT", place)?;
+        let ready = self.ready().await;
+        if self.still_runs() { ready } else { Ok(()) }
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn still_runs(&mut self) -> bool {
+        self.process.still_runs().is_ok()
+    }
+
+    /// Starts it again if it has ended, and does not wait.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn revive(&mut self) -> Result<()> {
+        if self.still_runs() { Ok(()) } else { self.process.restart() }
+    }
+
     /// Stops it.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod m20261122_000001_access;
 mod m20261122_000002_telling;
 mod m20261122_000003_channel_events;
 mod m20261122_000005_call_lists;
+mod m20261123_000001_nodes;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_telling::Migration),
             Box::new(m20261122_000003_channel_events::Migration),
             Box::new(m20261122_000005_call_lists::Migration),
+            Box::new(m20261123_000001_nodes::Migration),
         ]
     }
 }

@@ -26,6 +26,8 @@ use crate::{
 
 /// Where the secrets are kept if none is configured: one in a line, the first signs.
 const SECRETS: &str = "token-secrets";
+/// Where the name of this server is kept if none is configured.
+const NODE: &str = "node";
 /// Who is made if there is nobody.
 const ADMIN: &str = "admin";
 
@@ -68,6 +70,35 @@ fn kept(file: &Path) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(secrets)
+}
+
+/// The name of this server: as configured, or made at the first start and kept in the data directory, so
+/// that after a restart it knows its calls again.
+///
+/// # Errors
+/// If there is none, and none can be made.
+pub(super) fn node(config: &Config) -> anyhow::Result<String> {
+    if let Some(name) = &config.server.node {
+        return Ok(name.clone());
+    }
+    let file = config.server.data.join(NODE);
+    let place = || file.display().to_string();
+    match fs::read_to_string(&file) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(place),
+    }
+    let name = id::token();
+    // Whole or not at all: half a name would be another one.
+    let new = file.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(format!("{name}\n").as_bytes())?;
+        file.sync_all()
+    };
+    write().and_then(|()| fs::rename(&new, &file)).with_context(place)?;
+    Ok(name)
 }
 
 /// Makes an admin if there is no user at all, and prints their password, this once.

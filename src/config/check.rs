@@ -124,6 +124,9 @@ fn check_origins(config: &Config, wrong: &mut impl FnMut(String)) {
             wrong(format!("server.cors_origins: {origin:?} is no origin (such as https://board.example.org)"));
         }
     }
+    if server.node.as_ref().is_some_and(|node| node.is_empty() || node.len() > 255) {
+        wrong("server.node: 1 to 255 characters".into());
+    }
     if server.connections == 0 || server.requests_per_second == 0 || server.requests_at_once == 0 {
         wrong("server: connections, requests_per_second and requests_at_once are 1 at least".into());
     }

@@ -36,6 +36,9 @@ pub struct Server {
     pub grace: u64,
     /// Database and sounds, unless they are said to be elsewhere.
     pub data: PathBuf,
+    /// The name of this server among several on one database; made at the first start and kept in `data` if
+    /// it is not said. No two may have the same.
+    pub node: Option<String>,
     /// Who may read `/metrics`.
     pub metrics: Access,
     /// Who may read `/docs` and `/openapi.json`.
@@ -73,6 +76,7 @@ impl Default for Server {
             timeout: 10,
             grace: 30,
             data: PathBuf::from("data"),
+            node: None,
             metrics: Access::Loopback,
             docs: Access::Loopback,
             listeners: 2000,

@@ -16,6 +16,7 @@ use crate::{
     ami::{ActError, Action, BadHeader, Message},
     bus::Bell,
     escalation::{Connect, Placing},
+    failpoint,
     id::IncidentId,
     route::cause::{Ending, classify, words},
     store::{Call, CallStatus, End},
@@ -154,7 +155,9 @@ impl Follow {
         let action = self.originate().map_err(|error| NotPlaced::Refused(error.to_string()))?;
         metrics::counter!("ringdown_originates_total", "route" => ROUTE).increment(1);
         self.placed = Some(Instant::now());
-        match self.shared.ami.act(action).await {
+        let answer = self.shared.ami.act(action).await;
+        failpoint::reach("originate.sent");
+        match answer {
             Ok(_) => Ok(()),
             Err(ActError::Disconnected) => Err(NotPlaced::Never),
             Err(ActError::Refused { message }) => Err(NotPlaced::Refused(message)),
@@ -290,7 +293,9 @@ impl Follow {
             store.call_answered(&self.call, now).await
         } else if seen.rang && self.status == CallStatus::Dialing {
             self.status = CallStatus::Ringing;
-            store.call_rings(&self.call, now).await
+            let written = store.call_rings(&self.call, now).await;
+            failpoint::reach("call.ringing");
+            written
         } else {
             return;
         };
@@ -398,10 +403,12 @@ impl Follow {
 
     async fn finish(self, end: Option<End>) {
         let Self { shared, call, placing, .. } = self;
+        failpoint::reach("call.over");
         let ended = match end {
             None => shared.unclaim(&call).await,
             Some(end) => shared.end(&call, end, &placing).await,
         };
+        failpoint::reach("outcome.stored");
         if let Err(error) = ended {
             // The row stays as it is; the dialer finds it without a task and reconciles it.
             tracing::error!(call = %call.id, %error, "a call's end could not be stored");

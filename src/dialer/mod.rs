@@ -7,6 +7,7 @@
 //! One loop looks at the rows and hands AMI's events to one task per call (`follow`).
 
 mod follow;
+mod nodes;
 mod progress;
 mod record;
 
@@ -19,9 +20,11 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use self::{
     follow::{Beginning, Step, follow},
+    nodes::Heart,
     record::Recorder,
 };
 use crate::{
@@ -30,6 +33,7 @@ use crate::{
     clock::Clock,
     engine::Engine,
     escalation::{Actor, Placing},
+    failpoint,
     id::CallId,
     phone::PhoneNumber,
     route::{
@@ -78,6 +82,10 @@ pub struct Settings {
     pub watch: Board,
     /// Whether Asterisk's events of our channels are kept.
     pub keep_events: bool,
+    /// The name of this server, which its calls bear: the same after a restart, and no other's.
+    pub node: String,
+    /// This server since it was started.
+    pub instance: Uuid,
 }
 
 /// Prepares what will be said in a call, while its phone rings.
@@ -110,6 +118,7 @@ pub struct Dialer {
     /// A manager connection was up before.
     connected_before: bool,
     recorder: Recorder,
+    heart: Heart,
 }
 
 /// The caps that one pass has found reached.
@@ -149,6 +158,7 @@ impl Dialer {
         prepare: Prepare,
     ) -> Self {
         let recorder = Recorder::start(&store, settings.keep_events);
+        let heart = Heart::new(&settings.node, settings.instance);
         let shared = Arc::new(Shared { store, engine, bus, clock, ami, settings });
         Self {
             shared,
@@ -161,6 +171,7 @@ impl Dialer {
             reconciled: false,
             connected_before: false,
             recorder,
+            heart,
         }
     }
 
@@ -172,6 +183,8 @@ impl Dialer {
         let mut roll = tokio::time::interval(ROLL);
         roll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let beating = self.heart.clone().run(self.shared.store.clone(), self.shared.clock.clone(), shutdown.clone());
+        self.tasks.spawn(beating);
         loop {
             tokio::select! {
                 notice = self.notices.next() => match notice {
@@ -249,28 +262,41 @@ impl Dialer {
                 by_call.entry(id).or_default().push(channel);
             }
         }
-        let rows = match self.shared.store.calls_on_the_line().await {
-            Ok(rows) => rows,
-            Err(error) => return tracing::error!(%error, "the calls under way are not known"),
-        };
+        if let Err(error) = self.adopt(by_call).await {
+            return tracing::error!(%error, "the calls under way are not known");
+        }
         self.reconciled = true;
-        for call in rows {
-            let channels = by_call.remove(&call.id).unwrap_or_default();
-            match self.live.get(&call.id) {
-                Some(steps) => drop(steps.send(Step::Reconciled(channels)).await),
-                None => {
-                    tracing::info!(call = %call.id, alive = !channels.is_empty(), "adopting a call");
-                    let steps = self.follow(call, Beginning::Adopted(Vec::new()));
-                    drop(steps.send(Step::Reconciled(channels)).await);
-                }
+    }
+
+    /// Tells each call's task which channels it has; calls without a task get one.
+    async fn adopt(&mut self, mut channels: HashMap<CallId, Vec<Message>>) -> Result<(), store::Error> {
+        for call in self.ours().await? {
+            let channels = channels.remove(&call.id).unwrap_or_default();
+            if let Some(steps) = self.live.get(&call.id) {
+                let _ = steps.send(Step::Reconciled(channels)).await;
+                continue;
+            }
+            let (from, own) = (call.node.as_deref(), self.heart.own());
+            if from == Some(own) || self.shared.store.adopt_call(call.id, from, own).await? {
+                tracing::info!(call = %call.id, from, alive = !channels.is_empty(), "adopting a call");
+                let steps = self.follow(call, Beginning::Adopted(Vec::new()));
+                let _ = steps.send(Step::Reconciled(channels)).await;
             }
         }
+        Ok(())
+    }
+
+    /// The calls under way that this server follows: its own, those of servers that live no longer.
+    async fn ours(&self) -> Result<Vec<Call>, store::Error> {
+        let mut calls = self.shared.store.calls_on_the_line().await?;
+        calls.retain(|call| self.live.contains_key(&call.id) || self.heart.follows(call.node.as_deref()));
+        Ok(calls)
     }
 
     /// A call that has a row and no task: its end could not be stored when it came.
     async fn look_for_orphans(&mut self) -> Result<(), store::Error> {
-        let rows = self.shared.store.calls_on_the_line().await?;
-        let orphans = rows.iter().any(|call| !self.live.contains_key(&call.id));
+        let calls = self.ours().await?;
+        let orphans = calls.iter().any(|call| !self.live.contains_key(&call.id));
         if self.shared.ami.is_connected() && (orphans || !self.reconciled) {
             self.reconcile().await;
         }
@@ -295,7 +321,7 @@ impl Dialer {
             self.give_up(&call, cancel).await?;
         }
         if stopped {
-            for call in store.calls_on_the_line().await? {
+            for call in self.ours().await? {
                 self.give_up(&call, Step::Cancel { counts: false, listening: true }).await?;
             }
         }
@@ -338,10 +364,12 @@ impl Dialer {
         for call in calls {
             let way_out = if stopped {
                 Err("calls are stopped (kill switch)".to_owned())
-            } else if self.reconciled && self.shared.ami.is_connected() {
-                Ok(())
-            } else {
+            } else if !(self.reconciled && self.shared.ami.is_connected()) {
                 Err("the PBX cannot be reached".to_owned())
+            } else if let Some(barred) = self.heart.barred() {
+                Err(barred.to_string())
+            } else {
+                Ok(())
             };
             if let Err(why) = way_out {
                 self.waits(&call, why).await?;
@@ -371,7 +399,8 @@ impl Dialer {
                     continue;
                 }
             }
-            if self.shared.store.claim_call(&call, now).await? {
+            if self.shared.store.claim_call(&call, self.heart.own(), now).await? {
+                failpoint::reach("call.claimed");
                 self.waiting.remove(&call.id);
                 self.placed.push(now);
                 (self.prepare)(call.id);

@@ -34,6 +34,7 @@ use crate::{
     bus::{Bell, Bus},
     clock::Clock,
     escalation::{self, Actor, Calls, Event, Position, Stage, State},
+    failpoint,
     id::IncidentId,
     store::{self, Fact, Incident, NewIncident, Said, Silence, Store},
     telemetry::trace,
@@ -106,6 +107,7 @@ impl Engine {
     /// If the database does not take it: then nothing is stored and the sender must try again.
     pub async fn raise(&self, alert: Alert) -> Result<Raised, store::Error> {
         let _turn = self.turn(&alert.dedup_key).lock().await;
+        failpoint::reach("alert.taken");
         for _ in 0..RACES {
             let attempt = match self.store.open_incident(&alert.dedup_key).await? {
                 Some(incident) => self.add(incident, &alert).await,
@@ -116,7 +118,10 @@ impl Engine {
             };
             match attempt {
                 Err(store::Error::Conflict) => lost_race().await,
-                other => return other,
+                other => {
+                    failpoint::reach("alert.stored");
+                    return other;
+                }
             }
         }
         Err(store::Error::Conflict)

@@ -11,7 +11,7 @@ use crate::{
     agi::{self, Digit, Digits},
     engine::Applied,
     escalation::{Actor, State, stage},
-    pin,
+    failpoint, pin,
     script::{Action, Line},
     speech::{self, Sound, Speech},
     store::{Call, Entry, Fact, Incident, Said, Session, SessionIncident},
@@ -59,6 +59,7 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     let answered = session.call.answered_at.unwrap_or_else(|| ivr.clock.now());
     let mut this = Conversation { ivr, channel, call: session.call, language, pin, first_word: None };
     ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
+    failpoint::reach("session.began");
     if began_before {
         this.note(None, Fact::Reconnected { to: this.call.to.clone() }).await?;
     }
@@ -123,6 +124,7 @@ impl Conversation<'_> {
             return self.tell_taken(incident).await;
         }
         self.ivr.store.speaking(&self.call, incident.id, self.ivr.clock.now()).await?;
+        failpoint::reach("alert.speaking");
         let mut sound = match in_time(self.ivr.alert_sound(self.language, incident, nth, of)).await {
             Ok(sound) => Some(sound),
             Err(error) => {
@@ -177,6 +179,7 @@ impl Conversation<'_> {
 
     /// A key was pressed: it is written down.
     async fn pressed(&self, digit: Digit) -> Result<()> {
+        failpoint::reach("key.read");
         let span = tracing::info_span!("digit", digit = %digit.as_char());
         Ok(self.ivr.store.digit(self.call.id, digit.as_char(), self.ivr.clock.now()).instrument(span).await?)
     }
@@ -244,6 +247,7 @@ impl Conversation<'_> {
             Action::Escalate => engine.escalate(id, Some(stage(&carried.incident.state)), by).await,
             _ => engine.resolve(id, by).await,
         };
+        failpoint::reach("key.stored");
         self.heard(0, true).await?;
         match applied {
             Ok(Applied::Changed(after)) => {
@@ -254,6 +258,7 @@ impl Conversation<'_> {
                     _ => Line::Resolved,
                 };
                 self.say(&line).await?;
+                failpoint::reach("key.confirmed");
                 Ok(true)
             }
             Ok(Applied::Unchanged(now)) => {

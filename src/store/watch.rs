@@ -43,7 +43,7 @@ pub struct OpenIncident {
 }
 
 /// A call that has left the queue and is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveCall {
     /// Its identifier.
     pub id: CallId,
@@ -51,6 +51,8 @@ pub struct LiveCall {
     pub dialed_at: Option<DateTime<Utc>>,
     /// When it was answered.
     pub answered_at: Option<DateTime<Utc>>,
+    /// The server that has placed it.
+    pub node: Option<String>,
 }
 
 #[derive(FromQueryResult)]
@@ -132,8 +134,12 @@ impl Store {
     /// If the database does not answer.
     pub async fn live_calls(&self) -> Result<Vec<LiveCall>, Error> {
         let rows = call::Entity::find().filter(calls::status_in(&CallStatus::ON_THE_LINE)).all(&self.read).await?;
-        let read =
-            |row: call::Model| LiveCall { id: CallId(row.id), dialed_at: row.dialed_at, answered_at: row.answered_at };
+        let read = |row: call::Model| LiveCall {
+            id: CallId(row.id),
+            dialed_at: row.dialed_at,
+            answered_at: row.answered_at,
+            node: row.node,
+        };
         Ok(rows.into_iter().map(read).collect())
     }
 

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{Error, events};
+use crate::failpoint;
 
 /// Writes that may wait at once; one more waits for room outside.
 const QUEUE: usize = 1024;
@@ -172,8 +173,10 @@ async fn commit(
             return Connection::Broken;
         }
     };
+    failpoint::reach("commit.before");
     match transaction.commit().await {
         Ok(()) => {
+            failpoint::reach("commit.after");
             if numbered {
                 events.send_modify(|commits| *commits = commits.wrapping_add(1));
             }

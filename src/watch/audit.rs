@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn dialed(second: i64) -> LiveCall {
-        LiveCall { id: CallId::generate(), dialed_at: Some(at(second)), answered_at: None }
+        LiveCall { id: CallId::generate(), dialed_at: Some(at(second)), answered_at: None, node: None }
     }
 
     /// A quiet night, a hundred seconds after the start.
@@ -304,12 +304,13 @@ mod tests {
     fn a_call_that_goes_on_for_too_long_is_found() {
         let never_left = LiveCall { dialed_at: None, ..dialed(0) };
         for call in [dialed(9), never_left] {
-            assert_eq!(checks(&facts(&[], &[call])), [Check::CallStuck], "{call:?}");
+            let calls = [call];
+            assert_eq!(checks(&facts(&[], &calls)), [Check::CallStuck], "{calls:?}");
         }
         let talks = LiveCall { answered_at: Some(at(20)), ..dialed(0) };
-        assert_eq!(checks(&facts(&[], &[talks])), []);
-        let later = Facts { now: at(20 + 32 * 60 + 1), ..facts(&[], &[]) };
         let calls = [talks];
+        assert_eq!(checks(&facts(&[], &calls)), []);
+        let later = Facts { now: at(20 + 32 * 60 + 1), ..facts(&[], &[]) };
         let later = Facts { calls: &calls, engine: Some(later.now), dialer: None, ..later };
         assert_eq!(checks(&later), [Check::CallStuck]);
     }
@@ -328,7 +329,7 @@ mod tests {
     #[test]
     fn a_call_without_a_channel_is_found_after_a_while_and_not_at_once() {
         let (one, other, new) = (dialed(0), dialed(0), dialed(95));
-        let calls = [one, other, new];
+        let calls = [one.clone(), other.clone(), new.clone()];
         let mut since = HashMap::new();
         let mut look = |second, known: &[CallId]| {
             let roll = Roll { asked: at(second), calls: known.iter().copied().collect() };

@@ -95,6 +95,8 @@ pub struct Settings {
     pub dials: bool,
     /// How long channel events are kept.
     pub keep_events: TimeDelta,
+    /// The name of this server: of the calls of others its PBX may know nothing.
+    pub node: String,
 }
 
 /// Tells when the engine last looked at what is due.
@@ -177,7 +179,9 @@ impl Watcher {
             let known = self.board.known();
             (known.roll.clone(), known.dialer)
         };
-        let unknown = unknown(calls, roll.as_ref(), &mut self.unknown_since, now);
+        let own: Vec<LiveCall> =
+            calls.iter().filter(|call| call.node.as_ref() == Some(&self.settings.node)).cloned().collect();
+        let unknown = unknown(&own, roll.as_ref(), &mut self.unknown_since, now);
         audit(&Facts {
             now,
             began: self.began,

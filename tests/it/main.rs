@@ -4,6 +4,7 @@
 mod access;
 mod address_book;
 mod audit;
+mod chaos;
 mod cli;
 mod compat;
 mod contacts;

@@ -17,6 +17,9 @@ use ringdown::{
 
 use crate::databases::Database;
 
+/// The server that places the calls of a scene.
+pub const NODE: &str = "scene";
+
 /// One server without a telephone.
 pub struct Scene {
     pub store: Store,
@@ -239,7 +242,7 @@ impl Scene {
     }
 
     pub async fn claim(&self, call: &Call) -> bool {
-        self.store.claim_call(call, self.now()).await.expect("the database answers")
+        self.store.claim_call(call, NODE, self.now()).await.expect("the database answers")
     }
 
     pub async fn end(&self, call: &Call, end: End, next: Option<(PhoneNumber, u32)>) -> bool {

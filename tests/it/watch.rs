@@ -37,7 +37,7 @@ use tokio::{
 use crate::{
     databases::{Database, on_both_databases},
     harness::{ANA, SOON, story},
-    scene::{Scene, alert, evening, number, once},
+    scene::{NODE, Scene, alert, evening, number, once},
 };
 
 on_both_databases! {
@@ -64,6 +64,7 @@ fn watcher(scene: &Scene) -> (Watcher, Board) {
         rings: TimeDelta::seconds(30),
         dials: false,
         keep_events: TimeDelta::days(30),
+        node: NODE.into(),
     };
     let looked = Arc::new(move || engine.last_look());
     (Watcher::new(scene.store.clone(), scene.clock.clone(), board.clone(), looked, settings), board)

@@ -123,6 +123,8 @@ pub struct Call {
     pub heard: Heard,
     /// Whether a person has given it up.
     pub canceled: bool,
+    /// The server that has placed it.
+    pub node: Option<String>,
 }
 
 /// What the person on the line heard and pressed.
@@ -445,5 +447,6 @@ pub(super) fn read(row: call::Model) -> Result<Call, Error> {
         end,
         heard: Heard { ms: row.heard_ms, whole: row.heard, digits: row.digits },
         canceled: row.canceled_by.is_some(),
+        node: row.node,
     })
 }

@@ -49,12 +49,13 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Claims a call: from `pending` to `dialing`, by one claimant, once. After this `Originate` may leave.
+    /// Claims a call for a server: from `pending` to `dialing`, once. After this `Originate` may leave.
     ///
     /// # Errors
     /// If the database does not take it: then it must not leave.
-    pub async fn claim_call(&self, call: &Call, now: DateTime<Utc>) -> Result<bool, Error> {
+    pub async fn claim_call(&self, call: &Call, node: &str, now: DateTime<Utc>) -> Result<bool, Error> {
         let (id, to, number) = (call.id, call.to.clone(), call.number.as_str().to_owned());
+        let node = node.to_owned();
         let claimed = self
             .write(move |tx| {
                 Box::pin(async move {
@@ -62,6 +63,7 @@ impl Store {
                         .set(call::ActiveModel {
                             status: Set(CallStatus::Dialing.as_str().into()),
                             dialed_at: Set(Some(now)),
+                            node: Set(Some(node)),
                             ..Default::default()
                         })
                         .filter(call::Column::Id.eq(id.0))
@@ -94,6 +96,7 @@ impl Store {
                 let update = call::ActiveModel {
                     status: Set(CallStatus::Pending.as_str().into()),
                     dialed_at: Set(None),
+                    node: Set(None),
                     ..Default::default()
                 };
                 set_status(tx, id, update, &[CallStatus::Dialing]).await.map(drop)
@@ -272,6 +275,7 @@ async fn insert(
         digits: Set(String::new()),
         canceled_by: Set(None),
         given_up: Set(false),
+        node: Set(None),
     };
     call::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(id)

@@ -113,6 +113,11 @@ impl Harness {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner).push(words.to_owned());
     }
 
+    /// The story has checked these calls itself: so many to each number.
+    pub fn expects_these_calls(&self, calls: BTreeMap<String, usize>) {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = calls;
+    }
+
     /// Raises an alert with this summary. Returns its incident.
     pub async fn raise(&self, summary: &str) -> Result<String> {
         self.post_alert(json!({ "summary": summary })).await
