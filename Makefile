@@ -1,7 +1,7 @@
 # ringdown: the README names `demo` and `test`; the rest is for whoever works on it.
 # Everything runs as an ordinary user; what is fetched goes into the user's cache directory.
 
-.PHONY: help demo run test lint bench fuzz mutants openapi clients install clean
+.PHONY: help demo run test lint bench fuzz chaos mutants openapi clients install clean
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench          figures, with their spread, beside what they are to reach'
 	@echo 'make mutants        does a test notice when the deciding code is broken?'
 	@echo 'make fuzz           many requests that openapi.json allows, and many it does not (CASES=200 per operation, SEED=1)'
+	@echo 'make chaos          the server is killed at random moments, and nothing is lost (SECONDS=600, SEED=1)'
 	@echo 'make openapi        write openapi/openapi.json anew'
 	@echo 'make clients        clients in Python, TypeScript and Rust, made of openapi/openapi.json (see openapi/README.md)'
 	@echo 'make install        the binary, the example configuration and a systemd unit below PREFIX (as root)'
@@ -41,6 +42,10 @@ fuzz:
 
 mutants:
 	@scripts/mutants
+
+chaos:
+	@RINGDOWN_CHAOS_SECONDS=$(or $(SECONDS),600) RINGDOWN_CHAOS_SEED=$(or $(SEED),1) scripts/with asterisk espeak -- \
+		$(CARGO) test --quiet --locked -p ringdown --test it chaos::whatever -- --nocapture
 
 openapi:
 	$(CARGO) run --quiet --bin ringdown -- openapi > openapi/openapi.json
