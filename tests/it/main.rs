@@ -21,6 +21,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod logins;
+mod nodes;
 mod outcomes;
 mod people;
 mod quiet;

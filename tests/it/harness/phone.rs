@@ -42,6 +42,12 @@ impl StoryPhone<'_> {
         Ok(self)
     }
 
+    /// It is refused while it rings.
+    pub async fn declines(&self) -> Result<&Self> {
+        self.harness.telephony.net.phone(self.number).go_on("decline").await?;
+        Ok(self)
+    }
+
     /// It has heard the alert with this summary, alone in its call, whole and from the beginning on.
     pub async fn hears_alert(&self, summary: &str) -> Result<Match> {
         self.hears_line(&Line::Alert(Alert { nth: 1, of: 1, summary, ..Alert::default() })).await
