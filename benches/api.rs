@@ -14,7 +14,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::{server::Server, settings::Settings, slot::Slot};
+use lab::{
+    load::{Connection, memory, percentile, spread},
+    server::Server,
+    settings::Settings,
+    slot::Slot,
+};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
 use tokio::{
@@ -45,56 +50,6 @@ fn settings() -> Settings {
     settings.set("log.level", "error").set("server.requests_per_second", 1_000_000);
     settings.set("server.requests_at_once", 1_000_000);
     settings
-}
-
-/// A connection that is kept.
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; 1 << 20] })
-    }
-
-    /// Asks, and reads the whole answer. Returns its status and body.
-    async fn get(&mut self, path: &str, key: &str) -> Result<(u16, String)> {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n\r\n");
-        self.stream.write_all(head.as_bytes()).await?;
-        let mut filled = 0;
-        loop {
-            let read = self.stream.read(&mut self.buffer[filled..]).await?;
-            ensure!(read > 0, "the connection ended");
-            filled += read;
-            let text = std::str::from_utf8(&self.buffer[..filled])?;
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length =
-                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if length.is_some_and(|length: usize| body.len() >= length) {
-                let status = head.get(9..12).and_then(|status| status.parse().ok()).context("a status")?;
-                return Ok((status, body.to_owned()));
-            }
-        }
-    }
-}
-
-fn percentile(sorted: &[f64], part: f64) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an index"
-    )]
-    let index = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
-    sorted[index]
-}
-
-fn of(mut taken: Vec<f64>) -> (f64, f64, f64) {
-    taken.sort_by(f64::total_cmp);
-    (taken[0], taken[taken.len() / 2], taken[taken.len() - 1])
 }
 
 /// Requests in a second by all clients at once, and the 99th percentile of one in milliseconds.
@@ -144,7 +99,7 @@ async fn reading() -> Result<()> {
         slowest.push(p99);
         ratios.push(asked / bare);
     }
-    let ((l, m, h), (sl, sm, sh), (rl, rm, rh)) = (of(rates), of(slowest), of(ratios));
+    let ((l, m, h), (sl, sm, sh), (rl, rm, rh)) = (spread(rates), spread(slowest), spread(ratios));
     println!(
         "GET of one call with a key, {CLIENTS} clients: {m:.0}/s ({l:.0} to {h:.0}), p99 {sm:.1} ms ({sl:.1} to {sh:.1}); to reach: 10,000/s, p99 10 ms"
     );
@@ -220,7 +175,7 @@ async fn listening() -> Result<()> {
     let slot = Slot::take()?;
     let mut server = Server::start(program(), &slot, settings()).await?;
     let address = server.api.base.trim_start_matches("http://").to_owned();
-    let before = memory(&slot)?;
+    let before = memory(server.id().context("it runs")?)?;
     let (heard, mut ears) = tokio::sync::mpsc::unbounded_channel::<Instant>();
     let stop = Arc::new(AtomicBool::new(false));
     for _ in 0..LISTENERS {
@@ -247,7 +202,7 @@ async fn listening() -> Result<()> {
         });
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let after = memory(&slot)?;
+    let after = memory(server.id().context("it runs")?)?;
     let mut took = Vec::new();
     for n in 0..20 {
         server.api.post("/api/v2/alerts", &json!({ "summary": format!("alert {n}") })).await?;
@@ -270,21 +225,4 @@ async fn listening() -> Result<()> {
     );
     stop.store(true, Ordering::Relaxed);
     server.kill().await
-}
-
-/// Resident memory of the server, in KiB.
-fn memory(slot: &Slot) -> Result<u64> {
-    let file = slot.directory().join("ringdown/ringdown.toml");
-    for process in std::fs::read_dir("/proc")? {
-        let path = process?.path();
-        let Ok(line) = std::fs::read(path.join("cmdline")) else { continue };
-        let line = String::from_utf8_lossy(&line).into_owned();
-        if line.contains("serve") && line.contains(&*file.to_string_lossy()) {
-            let status = std::fs::read_to_string(path.join("status"))?;
-            let kib =
-                status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
-            return kib.context("its memory");
-        }
-    }
-    anyhow::bail!("the server is not among the processes")
 }

@@ -11,11 +11,12 @@
 //! - [`asterisk`]: the PBX and the network. [`phone`]: the telephones. [`tap`]: everything a PBX says.
 //! - [`sound`], [`voice`]: the proof of what a phone heard.
 //! - [`settings`], [`server`], [`api`]: ringdown.
-//! - [`postgres`], [`alertmanager`].
+//! - [`postgres`], [`alertmanager`]. [`load`]: what the benchmarks ask with.
 
 pub mod alertmanager;
 pub mod api;
 pub mod asterisk;
+pub mod load;
 pub mod parts;
 pub mod phone;
 pub mod postgres;

@@ -42,6 +42,14 @@ impl Cluster {
     /// # Errors
     /// If PostgreSQL was not fetched, or does not come up.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]).await
+    }
+
+    /// As [`Cluster::start`], with these settings instead of those that keep nothing.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(settings: &[&str]) -> Result<Self> {
         let programs = parts::postgres()?;
         let slot = Slot::take()?;
         let directory = slot.directory().join("pg");
@@ -83,14 +91,8 @@ impl Cluster {
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let port = slot.port();
         let mut arguments = vec!["-D".into(), data_path, "-p".into(), port.to_string(), "-k".into(), String::new()];
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-            "max_connections=300",
-        ] {
-            arguments.extend(["-c".into(), setting.into()]);
+        for setting in ["listen_addresses=127.0.0.1"].iter().chain(settings) {
+            arguments.extend(["-c".into(), (*setting).into()]);
         }
         let process = Process::start(&launch("postgres", arguments))?;
         let mut this = Self { url: format!("postgres://{USER}:{password}@127.0.0.1:{port}"), process, _slot: slot };

@@ -40,7 +40,20 @@ impl Server {
     ///
     /// # Errors
     /// If it does not become ready.
-    pub async fn start(program: &Path, slot: &Slot, mut settings: Settings) -> Result<Self> {
+    pub async fn start(program: &Path, slot: &Slot, settings: Settings) -> Result<Self> {
+        Self::start_with(program, slot, settings, Vec::new()).await
+    }
+
+    /// As [`Server::start`], with this in its environment.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub async fn start_with(
+        program: &Path,
+        slot: &Slot,
+        mut settings: Settings,
+        environment: Vec<(&'static str, String)>,
+    ) -> Result<Self> {
         let directory = slot.directory().join("ringdown");
         // The PBX reads the sounds in it, also if it is somebody else's.
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
@@ -54,7 +67,7 @@ impl Server {
             name: "ringdown",
             program: program.to_owned(),
             arguments: vec!["serve".into(), "--config".into(), file.clone().into()],
-            environment: Vec::new(),
+            environment,
             log: directory.join("ringdown.log"),
             user: None,
         };
@@ -139,6 +152,12 @@ impl Server {
         let status = self.process.stop(self.patience).await?;
         ensure!(!running || status.success(), "ringdown ended with {status}");
         Ok(())
+    }
+
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Its log.

@@ -1,0 +1,4 @@
+//! Later.
+pub async fn run() -> anyhow::Result<()> {
+    Ok(())
+}
