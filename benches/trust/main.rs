@@ -8,6 +8,7 @@
 mod calls;
 mod intake;
 mod latency;
+mod raw;
 mod resources;
 
 use std::{path::Path, process::Command};

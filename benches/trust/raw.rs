@@ -1,0 +1,93 @@
+//! The limit of Asterisk on this machine: Originate, an answer to AGI, and nothing kept.
+
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use lab::asterisk::Asterisk;
+use ringdown::ami::{self, Action, Notice};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What is answered to AGI.
+#[derive(Clone, Copy)]
+pub enum Answers {
+    /// `HANGUP` at once.
+    HangUp,
+    /// A prompt of Asterisk's own, for as long as the far end stays.
+    Speech,
+}
+
+/// How many calls a second come about and end, at most `window` at once.
+pub async fn rate(pbx: &Asterisk, dial: &str, answers: Answers, calls: usize, window: usize) -> Result<f64> {
+    let agi = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let url = format!("agi://{}", agi.local_addr()?);
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = agi.accept().await {
+            tokio::spawn(talk(stream, answers));
+        }
+    });
+    let mut settings = ami::Settings::new(&pbx.ami, "lab", pbx.secret.clone().into());
+    settings.events = &["Hangup"];
+    settings.queue = 100_000;
+    let (client, mut notices, _link) = ami::start(settings, rand::random, stop.clone());
+    let mut connected = client.watch();
+    connected.wait_for(|connected| *connected).await.context("the manager")?;
+    let places = Arc::new(Semaphore::new(window));
+    let mut live: HashMap<String, OwnedSemaphorePermit> = HashMap::new();
+    let (begin, mut placed, mut ended) = (Instant::now(), 0, 0);
+    let run: u32 = rand::random();
+    while ended < calls {
+        tokio::select! {
+            place = Arc::clone(&places).acquire_owned(), if placed < calls => {
+                let id = format!("raw-{run}-{placed}");
+                let number = format!("+3933390{placed:05}");
+                let action = Action::new("Originate")
+                    .header("Channel", &dial.replace("{number}", &number))?
+                    .header("Application", "AGI")?
+                    .header("Data", &url)?
+                    .header("Timeout", "30000")?
+                    .header("Async", "true")?
+                    .header("ChannelId", &id)?;
+                live.insert(id, place?);
+                placed += 1;
+                let client = client.clone();
+                tokio::spawn(async move { client.act(action).await });
+            }
+            notice = notices.next() => {
+                if let Notice::Event(event) = notice.context("the manager has gone")?
+                    && event.get("Uniqueid").is_some_and(|id| live.remove(id).is_some())
+                {
+                    ended += 1;
+                }
+            }
+            () = tokio::time::sleep(Duration::from_secs(30)) => anyhow::bail!("{ended} of {placed} calls have ended"),
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    Ok(calls as f64 / begin.elapsed().as_secs_f64())
+}
+
+async fn talk(stream: TcpStream, answers: Answers) -> Result<()> {
+    let _ = stream.set_nodelay(true);
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}
+    if matches!(answers, Answers::Speech) {
+        write.write_all(b"STREAM FILE vm-intro \"\"\n").await?;
+        lines.next_line().await?;
+    }
+    write.write_all(b"HANGUP\n").await?;
+    while lines.next_line().await?.is_some() {}
+    Ok(())
+}
