@@ -18,7 +18,7 @@ use entity::{
 use futures_util::future::BoxFuture;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 use serde::Serialize;
@@ -30,6 +30,7 @@ use crate::id::{
     CalendarId, ContactId, GroupId, HeartbeatId, KeyId, OverrideId, PolicyId, ReminderId, ScheduleId, SilenceId,
     UserId, WebhookId, WindowId,
 };
+use crate::store::writer::Tx;
 
 /// Who changes something, from where, when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,7 +255,7 @@ impl Subject {
     }
 
     /// It as it stands, without what the server writes there by itself, and without secrets.
-    async fn read(self, tx: &DatabaseTransaction) -> Result<Option<Value>, Error> {
+    async fn read(self, tx: &Tx) -> Result<Option<Value>, Error> {
         match self {
             Self::Contact(id) => {
                 let Some(row) = contact::Entity::find_by_id(id.0).one(tx).await? else { return Ok(None) };
@@ -320,7 +321,7 @@ impl Subject {
     }
 }
 
-async fn set(tx: &DatabaseTransaction, key: &str) -> Result<Option<Value>, Error> {
+async fn set(tx: &Tx, key: &str) -> Result<Option<Value>, Error> {
     Ok(setting::Entity::find_by_id(key).one(tx).await?.map(|row| row.value))
 }
 
@@ -438,7 +439,7 @@ impl Edit {
     pub(super) async fn change<T, F>(&self, subject: Subject, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
         let author = Arc::clone(&self.author);
         self.store
@@ -464,7 +465,7 @@ impl Edit {
 
 /// Writes a line, as part of the change that it is about: without the one there is not the other.
 pub(super) async fn append(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     author: &Author,
     subject: Subject,
     before: Option<Value>,
@@ -479,7 +480,7 @@ pub(super) async fn append(
 }
 
 async fn write(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     author: &Author,
     subject: Subject,
     before: Option<Value>,

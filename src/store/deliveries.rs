@@ -4,11 +4,12 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use entity::delivery;
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::{Error, Page, Store};
 use crate::id::{DeliveryId, EventId, IncidentId, WebhookId};
+use crate::store::writer::Tx;
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,7 +320,7 @@ impl Store {
 }
 
 /// Makes deliveries as part of a larger change.
-pub(super) async fn insert(tx: &DatabaseTransaction, new: Vec<NewDelivery>) -> Result<(), Error> {
+pub(super) async fn insert(tx: &Tx, new: Vec<NewDelivery>) -> Result<(), Error> {
     let rows: Vec<delivery::ActiveModel> = new
         .into_iter()
         .map(|new| delivery::ActiveModel {

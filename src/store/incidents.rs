@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use entity::{incident, incident_member};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
 };
 use uuid::Uuid;
 
 use super::{Entry, Error, NewCall, Page, Said, Store, calls, policies, sessions, timeline};
+use crate::store::writer::Tx;
 use crate::{
     escalation::{self, Calls, Policy, State},
     id::{CallId, IncidentId, PolicyId},
@@ -373,7 +373,7 @@ impl Store {
 }
 
 async fn carry_out(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     id: IncidentId,
     new_calls: Vec<NewCall>,
     cancel: bool,
@@ -390,12 +390,7 @@ async fn carry_out(
     Ok(())
 }
 
-async fn write_members(
-    tx: &DatabaseTransaction,
-    incident: IncidentId,
-    members: Vec<Member>,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn write_members(tx: &Tx, incident: IncidentId, members: Vec<Member>, now: DateTime<Utc>) -> Result<(), Error> {
     // Each once, the last one counts: PostgreSQL refuses a statement that writes a row twice.
     let members: BTreeMap<String, Member> =
         members.into_iter().map(|member| (member.fingerprint.clone(), member)).collect();

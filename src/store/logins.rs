@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use entity::{login, user_account};
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{Error, Store, users};
+use crate::store::writer::Tx;
 use crate::{
     access::Scopes,
     id::{LoginId, UserId},
@@ -132,6 +133,6 @@ impl Store {
     }
 }
 
-async fn user(tx: &DatabaseTransaction, id: uuid::Uuid) -> Result<Option<users::User>, Error> {
+async fn user(tx: &Tx, id: uuid::Uuid) -> Result<Option<users::User>, Error> {
     Ok(user_account::Entity::find_by_id(id).one(tx).await?.and_then(users::read))
 }

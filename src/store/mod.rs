@@ -40,8 +40,8 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
-use writer::Writer;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlErr};
+use writer::{Tx, Writer};
 
 pub use api_keys::{ApiKey, ApiKeyData};
 pub use audit::{ActorKind, AuditFilter, AuditLine, Author, Chain, Edit};
@@ -180,7 +180,7 @@ impl Store {
     async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
         self.writer.write(work).await
     }

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use entity::{incident, policy, policy_version};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr};
 
 use super::{Edit, Error, Store, audit::Subject, seeds};
+use crate::store::writer::Tx;
 use crate::{escalation::Policy, id::PolicyId};
 
 /// A policy and its name.
@@ -225,7 +224,7 @@ impl Store {
 ///
 /// # Errors
 /// [`Error::Conflict`] if somebody else has taken it.
-pub(super) async fn take_turn(tx: &DatabaseTransaction, id: PolicyId, turn: i64) -> Result<(), Error> {
+pub(super) async fn take_turn(tx: &Tx, id: PolicyId, turn: i64) -> Result<(), Error> {
     let updated = policy::Entity::update_many()
         .col_expr(policy::Column::Turns, Expr::val(turn + 1))
         .filter(policy::Column::Id.eq(id.0))
@@ -235,13 +234,7 @@ pub(super) async fn take_turn(tx: &DatabaseTransaction, id: PolicyId, turn: i64)
     if updated.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
 }
 
-async fn insert(
-    tx: &DatabaseTransaction,
-    id: PolicyId,
-    data: PolicyData,
-    by: &str,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn insert(tx: &Tx, id: PolicyId, data: PolicyData, by: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let document = serde_json::to_value(&data.policy)?;
     let row = policy::ActiveModel {
         id: Set(id.0),
@@ -259,7 +252,7 @@ async fn insert(
     keep_version(tx, id, 1, document, by, now).await
 }
 
-async fn only_default(tx: &DatabaseTransaction, id: PolicyId) -> Result<(), Error> {
+async fn only_default(tx: &Tx, id: PolicyId) -> Result<(), Error> {
     policy::Entity::update_many()
         .col_expr(policy::Column::IsDefault, Expr::val(false))
         .filter(policy::Column::Id.ne(id.0))
@@ -269,7 +262,7 @@ async fn only_default(tx: &DatabaseTransaction, id: PolicyId) -> Result<(), Erro
 }
 
 async fn keep_version(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     id: PolicyId,
     version: i64,
     document: serde_json::Value,

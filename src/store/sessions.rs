@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{BinOper, Expr, ExprTrait, Query},
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::{
     calls::{self, Call, CallStatus, of_call},
     timeline,
 };
+use crate::store::writer::Tx;
 use crate::{
     escalation::Position,
     id::{CallId, IncidentId},
@@ -233,12 +234,7 @@ impl Store {
 }
 
 /// Notes what became of an incident in a call, as part of a larger change.
-pub(super) async fn set_said(
-    tx: &DatabaseTransaction,
-    call: CallId,
-    incident: IncidentId,
-    said: Said,
-) -> Result<(), Error> {
+pub(super) async fn set_said(tx: &Tx, call: CallId, incident: IncidentId, said: Said) -> Result<(), Error> {
     call_incident::Entity::update_many()
         .set(call_incident::ActiveModel { said: Set(said.as_str().into()), ..Default::default() })
         .filter(call_incident::Column::CallId.eq(call.0))

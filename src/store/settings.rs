@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use entity::setting;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
 use serde::{Deserialize, Serialize};
 
 use super::{Edit, Error, Store, audit::Subject};
+use crate::store::writer::Tx;
 
 pub(super) const KILL_SWITCH: &str = "kill_switch";
 const PING: &str = "ping";
@@ -59,12 +60,7 @@ impl Store {
 }
 
 /// Writes a setting, as part of a larger change.
-pub(super) async fn put(
-    tx: &DatabaseTransaction,
-    key: &str,
-    value: serde_json::Value,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+pub(super) async fn put(tx: &Tx, key: &str, value: serde_json::Value, now: DateTime<Utc>) -> Result<(), Error> {
     let row = setting::ActiveModel { key: Set(key.into()), value: Set(value), updated_at: Set(now) };
     let update = OnConflict::column(setting::Column::Key)
         .update_columns([setting::Column::Value, setting::Column::UpdatedAt])

@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store};
 use crate::id::{CallId, EventId, IncidentId, ScheduleId};
+use crate::store::writer::Tx;
 
 /// Something that happened, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,7 +285,7 @@ impl Store {
 }
 
 /// Writes lines as part of a larger change.
-pub(super) async fn write(tx: &DatabaseTransaction, entries: Vec<Entry>) -> Result<(), Error> {
+pub(super) async fn write(tx: &Tx, entries: Vec<Entry>) -> Result<(), Error> {
     use entity::event;
     let mut rows = Vec::with_capacity(entries.len());
     for Entry { incident, call, at, fact } in entries {
@@ -300,16 +301,13 @@ pub(super) async fn write(tx: &DatabaseTransaction, entries: Vec<Entry>) -> Resu
             sequence: Set(None),
         });
     }
-    // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.
-    for chunk in rows.chunks(1000) {
-        event::Entity::insert_many(chunk.to_vec()).exec_without_returning(tx).await?;
-    }
+    tx.tell(rows);
     Ok(())
 }
 
 /// Writes a line of a schedule's timeline as part of a larger change.
 pub(super) async fn write_of_schedule(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     schedule: ScheduleId,
     at: DateTime<Utc>,
     fact: &Fact,
@@ -326,7 +324,7 @@ pub(super) async fn write_of_schedule(
         schedule_id: Set(Some(schedule.0)),
         sequence: Set(None),
     };
-    event::Entity::insert(row).exec_without_returning(tx).await?;
+    tx.tell([row]);
     Ok(())
 }
 

@@ -2,12 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use entity::{contact, login, user_account};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 
 use super::{Edit, Error, Store, audit::Subject};
+use crate::store::writer::Tx;
 use crate::{
     access::Role,
     id::{ContactId, UserId},
@@ -197,12 +195,12 @@ impl Store {
 }
 
 /// Ends all log-ins of a user.
-pub(super) async fn log_out(tx: &DatabaseTransaction, id: UserId) -> Result<(), Error> {
+pub(super) async fn log_out(tx: &Tx, id: UserId) -> Result<(), Error> {
     login::Entity::delete_many().filter(login::Column::UserId.eq(id.0)).exec(tx).await?;
     Ok(())
 }
 
-async fn is_contact(tx: &DatabaseTransaction, contact: Option<ContactId>) -> Result<bool, Error> {
+async fn is_contact(tx: &Tx, contact: Option<ContactId>) -> Result<bool, Error> {
     let Some(contact) = contact else { return Ok(true) };
     Ok(contact::Entity::find_by_id(contact.0).one(tx).await?.is_some())
 }

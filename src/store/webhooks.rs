@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use entity::{delivery, event_counter, webhook};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 
 use super::{Edit, Error, NewDelivery, Store, audit::Subject, deliveries};
 use crate::id::WebhookId;
+use crate::store::writer::Tx;
 
 /// A webhook as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +193,7 @@ impl Store {
     }
 }
 
-async fn last(tx: &DatabaseTransaction) -> Result<i64, Error> {
+async fn last(tx: &Tx) -> Result<i64, Error> {
     Ok(event_counter::Entity::find_by_id(1).one(tx).await?.map_or(0, |counter| counter.last))
 }
 

@@ -10,9 +10,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use entity::event;
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -27,7 +29,14 @@ const QUEUE: usize = 1024;
 /// Writes in one commit, so that one does not wait behind thousands.
 const BATCH: usize = 256;
 
-type Work = Box<dyn for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<(), Error>> + Send>;
+/// A part of a transaction that others share: it is undone by itself, and made durable with all of it.
+pub(super) struct Tx {
+    savepoint: DatabaseTransaction,
+    /// What is to stand in timelines: those of the whole transaction are written at once, at its end.
+    events: Mutex<Vec<event::ActiveModel>>,
+}
+
+type Work = Box<dyn for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<(), Error>> + Send>;
 
 struct Job {
     work: Work,
@@ -65,7 +74,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
         let result = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&result);
@@ -154,9 +163,9 @@ async fn commit(
     };
     // Whoever's work failed hears it after the commit as well: what it failed for may have been written
     // by a job in front of it, and they will look.
-    let mut waiting = Vec::new();
+    let (mut waiting, mut happened) = (Vec::new(), Vec::new());
     while let Some(Job { work, done, since: _ }) = jobs.next() {
-        match savepoint(&transaction, work).await {
+        match savepoint(&transaction, work, &mut happened).await {
             Ok(result) => waiting.push((done, result)),
             Err(broken) => {
                 let error = Error::from(broken);
@@ -166,18 +175,16 @@ async fn commit(
             }
         }
     }
-    let numbered = match events::number(&transaction).await {
-        Ok(numbered) => numbered,
-        Err(error) => {
-            refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
-            return Connection::Broken;
-        }
-    };
+    let tells = !happened.is_empty();
+    if let Err(error) = events::write(&transaction, happened).await {
+        refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
+        return Connection::Broken;
+    }
     failpoint::reach("commit.before");
     match transaction.commit().await {
         Ok(()) => {
             failpoint::reach("commit.after");
-            if numbered {
+            if tells {
                 events.send_modify(|commits| *commits = commits.wrapping_add(1));
             }
             // Whoever asked may be gone; nobody else needs to know.
@@ -192,15 +199,55 @@ async fn commit(
 }
 
 /// Runs one job by itself. The outer error is the machinery's, the inner one the job's own.
-async fn savepoint(transaction: &DatabaseTransaction, work: Work) -> Result<Result<(), Error>, DbErr> {
-    let savepoint = transaction.begin().await?;
-    match AssertUnwindSafe(work(&savepoint)).catch_unwind().await {
-        Ok(Ok(())) => savepoint.commit().await.map(Ok),
+async fn savepoint(
+    transaction: &DatabaseTransaction,
+    work: Work,
+    happened: &mut Vec<event::ActiveModel>,
+) -> Result<Result<(), Error>, DbErr> {
+    let tx = Tx { savepoint: transaction.begin().await?, events: Mutex::default() };
+    let worked = AssertUnwindSafe(work(&tx)).catch_unwind().await;
+    let Tx { savepoint, events } = tx;
+    match worked {
+        Ok(Ok(())) => {
+            savepoint.commit().await?;
+            happened.append(&mut events.into_inner().unwrap_or_else(PoisonError::into_inner));
+            Ok(Ok(()))
+        }
         Ok(Err(error)) => savepoint.rollback().await.map(|()| Err(error)),
         Err(panic) => {
             savepoint.rollback().await?;
             Ok(Err(Error::Unavailable(format!("a write panicked: {}", panic_text(panic.as_ref())))))
         }
+    }
+}
+
+impl Tx {
+    /// Something happened, and stands in a timeline with whatever else is written here.
+    pub(super) fn tell(&self, events: impl IntoIterator<Item = event::ActiveModel>) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+    }
+}
+
+#[sea_orm::prelude::async_trait::async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        self.savepoint.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.savepoint.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.savepoint.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.savepoint.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.savepoint.query_all_raw(statement).await
     }
 }
 

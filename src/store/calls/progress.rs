@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{call, call_incident};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     queue::{hand_on, needed_by_another},
     read, set_status, status_in,
 };
+use crate::store::writer::Tx;
 use crate::{
     id::{CallId, IncidentId},
     phone::PhoneNumber,
@@ -122,11 +123,7 @@ impl End {
 
 /// Gives up the calls about `incident` that nobody has answered yet and no other incident needs: those
 /// that wait are over, those that ring are marked for the dialer to hang up.
-pub(in crate::store) async fn give_up(
-    tx: &DatabaseTransaction,
-    incident: IncidentId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+pub(in crate::store) async fn give_up(tx: &Tx, incident: IncidentId, now: DateTime<Utc>) -> Result<(), Error> {
     let ids: Vec<Uuid> = call::Entity::find()
         .select_only()
         .column(call::Column::Id)
@@ -150,7 +147,7 @@ pub(in crate::store) async fn give_up(
 }
 
 async fn end_in(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     id: CallId,
     end: End,
     next: Option<(PhoneNumber, u32)>,

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
 };
 use uuid::Uuid;
 
 use super::{Call, CallStatus, NewCall, line, number, of_call, read, read_carried, set_status, status_in};
+use crate::store::writer::Tx;
 use crate::{
     escalation::{Placing, Policy, Position},
     id::{self, CallId, ContactId, IncidentId},
@@ -121,7 +121,7 @@ impl Store {
 
 /// Queues a call about an incident, or lets the incident join the call that is on its way to the same person.
 pub(in crate::store) async fn queue(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     incident: IncidentId,
     new: NewCall,
     now: DateTime<Utc>,
@@ -158,11 +158,7 @@ pub(in crate::store) async fn queue(
 }
 
 /// The first of these calls that an incident may join: neither is to be placed in a way of its own.
-async fn joinable(
-    tx: &DatabaseTransaction,
-    incident: IncidentId,
-    live: Vec<call::Model>,
-) -> Result<Option<call::Model>, Error> {
+async fn joinable(tx: &Tx, incident: IncidentId, live: Vec<call::Model>) -> Result<Option<call::Model>, Error> {
     if live.is_empty() || !is_usual(tx, &[incident]).await? {
         return Ok(None);
     }
@@ -214,7 +210,7 @@ async fn is_usual(db: &impl ConnectionTrait, incidents: &[IncidentId]) -> Result
 
 /// Queues a call about `which` of what `from` carried and still escalates.
 pub(super) async fn hand_on(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     from: CallId,
     contact: Option<(ContactId, String)>,
     number: &PhoneNumber,
@@ -242,7 +238,7 @@ pub(super) async fn hand_on(
 }
 
 async fn insert(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     contact: Option<(ContactId, String)>,
     number: &PhoneNumber,
     index: u32,
@@ -282,7 +278,7 @@ async fn insert(
 }
 
 async fn carry(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     call: CallId,
     incident: IncidentId,
     at: Position,

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use entity::{contact, contact_group, contact_group_member};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
 use super::{ROWS, deletion, insert_all};
+use crate::store::writer::Tx;
 use crate::{
     escalation::Target,
     id::{ContactId, GroupId},
@@ -156,13 +154,13 @@ impl Store {
     }
 }
 
-async fn remove_members(tx: &DatabaseTransaction, id: GroupId) -> Result<(), Error> {
+async fn remove_members(tx: &Tx, id: GroupId) -> Result<(), Error> {
     let members = contact_group_member::Entity::delete_many();
     members.filter(contact_group_member::Column::GroupId.eq(id.0)).exec(tx).await?;
     Ok(())
 }
 
-async fn write_members(tx: &DatabaseTransaction, id: GroupId, members: &[ContactId]) -> Result<(), Error> {
+async fn write_members(tx: &Tx, id: GroupId, members: &[ContactId]) -> Result<(), Error> {
     for some in members.chunks(ROWS) {
         let ids = some.iter().map(|id| id.0);
         let there = contact::Entity::find().filter(contact::Column::Id.is_in(ids)).count(tx).await?;

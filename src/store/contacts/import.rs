@@ -13,11 +13,12 @@ use std::{
 };
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{ContactData, ContactNumber};
+use crate::store::writer::Tx;
 use crate::{
     exchange::{LocalOrInstant, contacts::Availability, csv::BadRow},
     id::ContactId,
@@ -172,7 +173,7 @@ pub(super) trait Importer: Sized + Send + 'static {
     const SUBJECT: Subject;
 
     /// Makes it true.
-    fn write(&mut self, tx: &DatabaseTransaction, plan: Self::Plan) -> impl Future<Output = Result<(), Error>> + Send;
+    fn write(&mut self, tx: &Tx, plan: Self::Plan) -> impl Future<Output = Result<(), Error>> + Send;
 
     fn report(&self) -> &ImportReport;
 }
@@ -267,7 +268,7 @@ impl Edit {
 
 /// Writes down how many were made and changed since `before`.
 async fn note(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     author: &Author,
     subject: Subject,
     report: &ImportReport,

@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use entity::{contact, contact_number};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ pub use search::{ContactCursor, ContactFilter, ContactPage, NotACursor};
 pub use windows::{ONCALL, OncallWindow, WindowImport};
 
 use super::{Edit, Error, Store, audit::Subject, seeds};
+use crate::store::writer::Tx;
 use crate::{id::ContactId, phone::PhoneNumber};
 
 /// Rows in one statement: a database takes so and so many values at once.
@@ -262,7 +263,7 @@ impl Store {
     }
 }
 
-async fn insert(tx: &DatabaseTransaction, id: ContactId, data: ContactData, now: DateTime<Utc>) -> Result<(), Error> {
+async fn insert(tx: &Tx, id: ContactId, data: ContactData, now: DateTime<Utc>) -> Result<(), Error> {
     let (numbers, terms) = (data.numbers.clone(), terms::rows(id.0, &data).collect());
     let row = contact::ActiveModel {
         id: Set(id.0),
@@ -276,13 +277,7 @@ async fn insert(tx: &DatabaseTransaction, id: ContactId, data: ContactData, now:
     insert_all(tx, number_rows(id.0, numbers).collect()).await
 }
 
-async fn update(
-    tx: &DatabaseTransaction,
-    id: ContactId,
-    version: i64,
-    data: ContactData,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn update(tx: &Tx, id: ContactId, version: i64, data: ContactData, now: DateTime<Utc>) -> Result<(), Error> {
     let updated = contact::Entity::update_many()
         .set(columns(data.clone(), now)?)
         .col_expr(contact::Column::Version, Expr::val(version + 1))
@@ -332,7 +327,7 @@ fn number_rows(id: Uuid, numbers: Vec<ContactNumber>) -> impl Iterator<Item = co
 }
 
 /// Inserts rows, many in a statement.
-async fn insert_all<A>(tx: &DatabaseTransaction, rows: Vec<A>) -> Result<(), Error>
+async fn insert_all<A>(tx: &Tx, rows: Vec<A>) -> Result<(), Error>
 where
     A: sea_orm::ActiveModelTrait + Send,
     <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,

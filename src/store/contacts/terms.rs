@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use entity::{contact, contact_term};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 use uuid::Uuid;
 
 use super::{ContactData, insert_all, load};
+use crate::store::writer::Tx;
 use crate::{
     phone::PhoneNumber,
     store::{Error, Store},
@@ -82,7 +83,7 @@ pub(super) fn rows(id: Uuid, data: &ContactData) -> impl Iterator<Item = contact
 }
 
 /// Writes a contact's terms in place of those that it had.
-pub(super) async fn renew(tx: &DatabaseTransaction, id: Uuid, data: &ContactData) -> Result<(), Error> {
+pub(super) async fn renew(tx: &Tx, id: Uuid, data: &ContactData) -> Result<(), Error> {
     contact_term::Entity::delete_many().filter(contact_term::Column::ContactId.eq(id)).exec(tx).await?;
     insert_all(tx, rows(id, data).collect()).await
 }

@@ -4,9 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use entity::{contact, schedule, schedule_window};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
 use super::{
@@ -14,6 +12,7 @@ use super::{
     import::{ImportOptions, ImportReport, Imported, Importer, instant},
     insert_all,
 };
+use crate::store::writer::Tx;
 use crate::{
     exchange::{LocalOrInstant, csv::BadRow},
     id::{ContactId, ScheduleId, WindowId},
@@ -177,7 +176,7 @@ impl Importer for Windows {
         Ok(plan)
     }
 
-    async fn write(&mut self, tx: &DatabaseTransaction, plan: Vec<Window>) -> Result<(), Error> {
+    async fn write(&mut self, tx: &Tx, plan: Vec<Window>) -> Result<(), Error> {
         if plan.is_empty() {
             return Ok(());
         }
@@ -282,7 +281,7 @@ pub(super) async fn schedule(database: &impl ConnectionTrait) -> Result<Option<(
 }
 
 /// Makes it, without layers.
-pub(super) async fn make_schedule(tx: &DatabaseTransaction, zone: Zone, now: DateTime<Utc>) -> Result<Uuid, Error> {
+pub(super) async fn make_schedule(tx: &Tx, zone: Zone, now: DateTime<Utc>) -> Result<Uuid, Error> {
     let id = ScheduleId::generate().0;
     let row = schedule::ActiveModel {
         id: Set(id),

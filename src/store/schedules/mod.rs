@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use entity::{feed, schedule, schedule_override, schedule_window};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -22,6 +22,7 @@ pub use looks::Look;
 pub use spans::NamedOverride;
 
 use super::{Deletion, Edit, Error, Store, audit::Subject, uses};
+use crate::store::writer::Tx;
 use crate::{escalation::Target, id::ScheduleId, oncall::Schedule};
 
 /// A schedule and its name.
@@ -179,7 +180,7 @@ impl Store {
 
 /// Has the engine look at a schedule, as part of a change of its overrides or windows. Returns whether
 /// there is such a schedule.
-pub(super) async fn touch(tx: &DatabaseTransaction, id: ScheduleId, now: DateTime<Utc>) -> Result<bool, Error> {
+pub(super) async fn touch(tx: &Tx, id: ScheduleId, now: DateTime<Utc>) -> Result<bool, Error> {
     let touched = schedule::Entity::update_many()
         .col_expr(schedule::Column::NextLookAt, Expr::val(now))
         .col_expr(schedule::Column::Revision, Expr::col(schedule::Column::Revision).add(1))

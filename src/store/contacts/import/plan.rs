@@ -7,10 +7,11 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use entity::{contact_number, schedule_window};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::{Contacts, ImportReport, ImportRow, Importer, instant, write};
+use crate::store::writer::Tx;
 use crate::{
     exchange::{contacts::Availability, csv::BadRow},
     id::ContactId,
@@ -85,7 +86,7 @@ impl Importer for Contacts {
         Ok(plan)
     }
 
-    async fn write(&mut self, tx: &DatabaseTransaction, plan: Plan) -> Result<(), Error> {
+    async fn write(&mut self, tx: &Tx, plan: Plan) -> Result<(), Error> {
         write::contacts(tx, plan.contacts, self.now).await?;
         write::groups(tx, plan.groups, self.now).await?;
         if plan.windows.is_empty() {

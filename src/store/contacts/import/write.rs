@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use entity::{contact, contact_group, contact_group_member, contact_number, contact_term, schedule_window};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, Iterable, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, Iterable, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, OnConflict},
 };
 use uuid::Uuid;
 
 use super::plan::{Moves, Span, Written};
+use crate::store::writer::Tx;
 use crate::{
     id::{GroupId, ScheduleId, WindowId},
     store::{
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Writes new contacts, and those that are different over what they were.
-pub(super) async fn contacts(tx: &DatabaseTransaction, mut all: Vec<Written>, now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn contacts(tx: &Tx, mut all: Vec<Written>, now: DateTime<Utc>) -> Result<(), Error> {
     use contact::Column;
     let changed = Column::iter().filter(|column| !matches!(column, Column::Id | Column::CreatedAt));
     let over = OnConflict::column(Column::Id).update_columns(changed).to_owned();
@@ -56,7 +57,7 @@ pub(super) async fn contacts(tx: &DatabaseTransaction, mut all: Vec<Written>, no
 }
 
 /// Moves contacts between groups. Whoever joins one stands behind those who are in it.
-pub(super) async fn groups(tx: &DatabaseTransaction, all: Vec<(Uuid, Moves)>, now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn groups(tx: &Tx, all: Vec<(Uuid, Moves)>, now: DateTime<Utc>) -> Result<(), Error> {
     let named: BTreeSet<&String> = all.iter().flat_map(|(_, moves)| moves.joins.iter().chain(&moves.leaves)).collect();
     let named: Vec<&String> = named.into_iter().collect();
     let mut ids: HashMap<String, Uuid> = HashMap::new();
@@ -104,7 +105,7 @@ pub(super) async fn groups(tx: &DatabaseTransaction, all: Vec<(Uuid, Moves)>, no
 }
 
 /// Whoever edits these groups has to read them again.
-async fn touch(tx: &DatabaseTransaction, groups: Vec<Uuid>, now: DateTime<Utc>) -> Result<(), Error> {
+async fn touch(tx: &Tx, groups: Vec<Uuid>, now: DateTime<Utc>) -> Result<(), Error> {
     for some in groups.chunks(ROWS) {
         contact_group::Entity::update_many()
             .col_expr(contact_group::Column::Version, Expr::col(contact_group::Column::Version).add(1))
@@ -117,7 +118,7 @@ async fn touch(tx: &DatabaseTransaction, groups: Vec<Uuid>, now: DateTime<Utc>) 
 }
 
 /// The place of the last one in each of these groups; none if it is empty.
-async fn last_positions(tx: &DatabaseTransaction, groups: Vec<Uuid>) -> Result<HashMap<Uuid, i32>, Error> {
+async fn last_positions(tx: &Tx, groups: Vec<Uuid>) -> Result<HashMap<Uuid, i32>, Error> {
     let mut ends = HashMap::new();
     for some in groups.chunks(ROWS) {
         let rows: Vec<(Uuid, Option<i32>)> = contact_group_member::Entity::find()
@@ -137,7 +138,7 @@ async fn last_positions(tx: &DatabaseTransaction, groups: Vec<Uuid>) -> Result<H
 
 /// Replaces the windows of these contacts.
 pub(super) async fn windows(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     schedule: Uuid,
     all: Vec<(Uuid, BTreeSet<Span>)>,
     now: DateTime<Utc>,
