@@ -192,7 +192,44 @@ impl Asterisk {
     /// If it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.restart()?;
+        self.comes_back().await
+    }
+
+    /// Tells it something on its own console, `core restart now` for one, as its administrator would.
+    ///
+    /// # Errors
+    /// If it has no ear for it.
+    pub async fn command(&self, words: &str) -> Result<String> {
+        let said = Command::new(parts::asterisk()?)
+            .arg("-C")
+            .arg(self.directory.join("etc/asterisk.conf"))
+            .args(["-rx", words])
+            .output()
+            .await
+            .with_context(|| format!("{words} on {}", self.process_name()))?;
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        ensure!(said.status.success(), "{words}: {text}{}", String::from_utf8_lossy(&said.stderr));
+        Ok(text)
+    }
+
+    /// Waits until it has ended by itself, as it was told to.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ends(&mut self, within: Duration) -> Result<()> {
+        self.process.ends(within).await.map(drop)
+    }
+
+    /// Waits until the manager lets us in again, after `core restart now`.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn comes_back(&mut self) -> Result<()> {
         listening(&self.ami, &mut self.process).await?;
+        self.is_booted().await
+    }
+
+    async fn is_booted(&self) -> Result<()> {
         let mut connected = self.client.watch();
         timeout(BOOT, connected.wait_for(|connected| *connected)).await.context("the manager does not let us in")??;
         let client = &self.client;
@@ -202,6 +239,12 @@ impl Asterisk {
         })
         .await?;
         Ok(())
+    }
+
+    /// Whether the test's own manager connection is up.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.client.is_connected()
     }
 
     /// Stops it.
