@@ -25,10 +25,11 @@ mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     future::Future,
     io,
     net::IpAddr,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -122,7 +123,7 @@ where
 {
     let settings = Arc::new(settings);
     let mut sessions = Sessions::default();
-    let mut refusals = Refusals::default();
+    let refusals = Refusals::default();
     let mut failures = 0;
     loop {
         let accepted = tokio::select! {
@@ -141,9 +142,9 @@ where
                 match sessions.admit(address, &settings) {
                     Ok(room) => {
                         if let Room::Made { of } = room {
-                            refusals.count(of, "said nothing while others waited for its place");
+                            refusals.count(of, &"said nothing while others waited for its place");
                         }
-                        let (settings, handler) = (Arc::clone(&settings), handler.clone());
+                        let (settings, handler, refusals) = (Arc::clone(&settings), handler.clone(), refusals.clone());
                         sessions.start(address, |place| async move {
                             // Commands are single small writes, and each waits for its reply.
                             let _ = stream.set_nodelay(true);
@@ -155,11 +156,15 @@ where
                             drop(place);
                             match opened {
                                 Ok(session) => handler(session).await,
-                                Err(error) => not_opened(address, &error),
+                                // A health check, or the PBX gave up.
+                                Err(Error::Closed) => {
+                                    tracing::debug!(%address, "FastAGI connection without environment")
+                                }
+                                Err(error) => refusals.count(address, &error),
                             }
                         });
                     }
-                    Err(reason) => refusals.count(address, reason),
+                    Err(reason) => refusals.count(address, &reason),
                 }
             }
             Err(error) => {
@@ -187,14 +192,6 @@ fn back_off(error: &io::Error, failures: u32) -> Duration {
         // Not even these for ever without a pause.
         ConnectionAborted | ConnectionReset | Interrupted | NotConnected if failures < 100 => Duration::ZERO,
         _ => Duration::from_millis(10 << failures.min(7)).min(Duration::from_secs(1)),
-    }
-}
-
-fn not_opened(address: IpAddr, error: &Error) {
-    match error {
-        // A health check, or the PBX gave up.
-        Error::Closed => tracing::debug!(%address, "FastAGI connection without environment"),
-        error => tracing::warn!(%address, %error, "FastAGI connection is not from Asterisk"),
     }
 }
 
@@ -287,21 +284,24 @@ impl Sessions {
 }
 
 /// Connections turned away, told about at most every ten seconds: a flood must not fill the log.
+#[derive(Clone, Default)]
+struct Refusals(Arc<Mutex<Untold>>);
+
 #[derive(Default)]
-struct Refusals {
-    untold: u64,
+struct Untold {
+    connections: u64,
     told: Option<Instant>,
 }
 
 impl Refusals {
     const EVERY: Duration = Duration::from_secs(10);
 
-    fn count(&mut self, address: IpAddr, reason: &'static str) {
-        self.untold += 1;
-        if self.told.is_none_or(|told| told.elapsed() >= Self::EVERY) {
-            tracing::warn!(%address, reason, connections = self.untold, "FastAGI refused");
-            self.untold = 0;
-            self.told = Some(Instant::now());
+    fn count(&self, address: IpAddr, reason: &dyn fmt::Display) {
+        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.connections += 1;
+        if untold.told.is_none_or(|told| told.elapsed() >= Self::EVERY) {
+            tracing::warn!(%address, %reason, connections = untold.connections, "FastAGI refused");
+            *untold = Untold { connections: 0, told: Some(Instant::now()) };
         }
     }
 }

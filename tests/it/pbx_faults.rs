@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::try_join_all;
 use lab::{
     settings::{Settings, Step},
     wait::until,
@@ -97,7 +98,6 @@ fn no_gap(lines: &[Value]) -> Result<()> {
         for once in ["dialing", "call_ended"] {
             ensure!(kinds.iter().filter(|kind| **kind == once).count() == 1, "{once} once: {kinds:?}");
         }
-        ensure!(place("answered").is_none() || place("ringing").is_some(), "answered and never rung: {kinds:?}");
     }
     ensure!(of("raised").len() == 1 && of("acknowledged").len() == 1, "raised and acknowledged once");
     Ok(())
@@ -166,9 +166,13 @@ async fn once(h: &mut Harness, fault: Fault) -> Result<()> {
         }
     }
     pbx_works(h, true).await?;
-    for ((number, id), before) in incidents.iter().zip(before) {
+    let h = &*h;
+    let taken = incidents.iter().zip(&before).map(async |((number, id), before)| {
         let first = usize::from(*number != LATE);
-        is_taken(h, number, id, before + first).await.with_context(|| format!("the incident of {number}"))?;
+        is_taken(h, number, id, before + first).await.with_context(|| format!("the incident of {number}"))
+    });
+    try_join_all(taken).await?;
+    for ((number, id), before) in incidents.iter().zip(before) {
         let records = h.records(id).await?;
         let lines = h.timeline(id).await?;
         let said = || format!("{number}: {:#?}", lines.iter().map(|line| &line["text"]).collect::<Vec<_>>());
@@ -248,6 +252,7 @@ async fn an_outage_as_long_as_the_whole_policy_uses_up_nothing() {
         h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
         h.is(&id, "acknowledged").await?;
         h.phone(ANA).is_hung_up().await?;
+        h.record(&id).await?;
         let lines = h.timeline(&id).await?;
         no_gap(&lines)?;
         let attempts: Vec<&Value> =
@@ -256,7 +261,6 @@ async fn an_outage_as_long_as_the_whole_policy_uses_up_nothing() {
         let place = ["round", "step", "attempt"].map(|name| attempts[0][name].as_u64());
         assert_eq!(place, [Some(1); 3], "{attempts:?}");
         assert_eq!(h.telephony.net.phone(BEN).calls().len(), 0);
-        h.record(&id).await?;
         Ok(())
     })
     .await;

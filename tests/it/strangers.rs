@@ -6,6 +6,7 @@ use lab::{process::allow_open_files, settings::Step};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
+    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
@@ -17,18 +18,19 @@ const SILENT: usize = 10_000;
 /// Between the lead-in and the first word there is nothing to wait for; some more on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
-/// Connects so often and holds on to every one of them, the first tenth at once and the others over the time.
-async fn say_nothing(to: SocketAddr, many: usize, over: Duration) -> Vec<TcpStream> {
+/// Connects so often and holds on to every one of them, the first fifth at once and the others over the time.
+async fn say_nothing(to: SocketAddr, many: usize, over: Duration, came: watch::Sender<usize>) -> Vec<TcpStream> {
     let mut held = Vec::with_capacity(many);
     let mut tick = interval(over / 100);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     while held.len() < many {
-        if held.len() >= many / 10 {
+        if held.len() >= many / 5 {
             tick.tick().await;
         }
         for _ in 0..many / 100 {
             held.push(TcpStream::connect(to).await.expect("the listener takes everybody"));
         }
+        came.send_replace(held.len());
     }
     held
 }
@@ -56,10 +58,11 @@ async fn say_it_without_end(to: SocketAddr) {
                 break;
             }
         }
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_silent_connections_and_slow_and_endless_ones_leave_a_call_unharmed() {
     // Each has an end here and, for a while, one in the server.
     let files = allow_open_files();
@@ -77,7 +80,10 @@ async fn ten_thousand_silent_connections_and_slow_and_endless_ones_leave_a_call_
             strangers.spawn(say_it_slowly(agi));
         }
         strangers.spawn(say_it_without_end(agi));
-        let silent = tokio::spawn(say_nothing(agi, many, Duration::from_secs(10)));
+        let (came, mut so_many) = watch::channel(0);
+        let silent = tokio::spawn(say_nothing(agi, many, Duration::from_secs(10), came));
+        // As many as there may be, and again as many.
+        so_many.wait_for(|came| *came >= many / 5).await?;
 
         let id = h.raise("Disk full").await?;
         h.phone(ANA).rings().await?.answers().await?;
