@@ -3,12 +3,18 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use ringdown::ami::{self, Action, Client, Message, Notice, Notices};
-use tokio::{net::TcpStream, process::Command, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -195,21 +201,22 @@ impl Asterisk {
         self.comes_back().await
     }
 
-    /// Tells it something on its own console, `core restart now` for one, as its administrator would.
+    /// Tells it something on its own console, `core restart now` for one, as its administrator would. What comes back
+    /// is the console, which stays until it is answered or dropped: `core stop gracefully` has it wait for a minute.
     ///
     /// # Errors
-    /// If it has no ear for it.
-    pub async fn command(&self, words: &str) -> Result<String> {
-        let said = Command::new(parts::asterisk()?)
+    /// If there is no console.
+    pub fn tell(&self, words: &str) -> Result<Child> {
+        Command::new(parts::asterisk()?)
             .arg("-C")
             .arg(self.directory.join("etc/asterisk.conf"))
             .args(["-rx", words])
-            .output()
-            .await
-            .with_context(|| format!("{words} on {}", self.process_name()))?;
-        let text = String::from_utf8_lossy(&said.stdout).into_owned();
-        ensure!(said.status.success(), "{words}: {text}{}", String::from_utf8_lossy(&said.stderr));
-        Ok(text)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{words} on {}", self.process_name()))
     }
 
     /// Waits until it has ended by itself, as it was told to.
@@ -239,12 +246,6 @@ impl Asterisk {
         })
         .await?;
         Ok(())
-    }
-
-    /// Whether the test's own manager connection is up.
-    #[must_use]
-    pub fn is_heard(&self) -> bool {
-        self.client.is_connected()
     }
 
     /// Stops it.

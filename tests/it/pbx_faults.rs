@@ -12,6 +12,7 @@ use lab::{
     settings::{Settings, Step},
     wait::until,
 };
+use ringdown::ami::Action;
 use serde_json::{Value, json};
 
 use crate::harness::{ANA, BEN, Harness, LATER, SOON, story_mut};
@@ -133,8 +134,7 @@ async fn once(h: &mut Harness, fault: Fault) -> Result<()> {
     let mut incidents = vec![(DIALED, dialed), (RINGS, rings), (LISTENS, listens), (PRESSES, presses)];
     match fault {
         Fault::Restart => {
-            // Its answer may go down with it.
-            let _ = h.telephony.pbx.command("core restart now").await;
+            let _console = h.telephony.pbx.tell("core restart now")?;
             pbx_works(h, false).await?;
             h.telephony.pbx.comes_back().await?;
         }
@@ -146,7 +146,11 @@ async fn once(h: &mut Harness, fault: Fault) -> Result<()> {
             h.telephony.pbx.restart().await?;
         }
         Fault::Stop => {
-            h.telephony.pbx.command("core stop gracefully").await?;
+            let _console = h.telephony.pbx.tell("core stop gracefully")?;
+            until("it takes no calls any more", SOON, async || {
+                Ok(h.telephony.pbx.act(Action::new("Ping")).await.is_err().then_some(()))
+            })
+            .await?;
             let late = raise(h, LATE).await?;
             h.told(&late, "dialing").await?;
             for (number, id) in &incidents {
