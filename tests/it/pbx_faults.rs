@@ -51,6 +51,8 @@ fn everybody(settings: &mut Settings) {
         settings.policy(number, &[step]);
     }
     settings.set("asterisk.ring_timeout", 120).set("call.repeat", 20);
+    // Several phones are looked after at once.
+    settings.set("server.requests_per_second", 10_000);
 }
 
 async fn raise(h: &Harness, number: &str) -> Result<String> {
