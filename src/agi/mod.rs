@@ -158,7 +158,7 @@ where
                                 Ok(session) => handler(session).await,
                                 // A health check, or the PBX gave up.
                                 Err(Error::Closed) => {
-                                    tracing::debug!(%address, "FastAGI connection without environment")
+                                    tracing::debug!(%address, "FastAGI connection without environment");
                                 }
                                 Err(error) => refusals.count(address, &error),
                             }
