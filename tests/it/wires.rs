@@ -242,9 +242,9 @@ async fn cut_after_the_key_it_counts_all_the_same_and_the_call_comes_to_its_end(
             let call = h.record(id).await?;
             assert_eq!((&call["status"], &call["digits"]), (&"completed".into(), &"4".into()), "{call}");
         }
-        // Whose confirmation was cut off is told once more that it is taken.
+        // Whose confirmation was cut off comes back, to hear the end of the call.
         let kinds = h.kinds(&incidents[0]).await?;
-        assert!(kinds.iter().any(|kind| kind == "told_taken"), "{kinds:?}");
+        assert!(kinds.iter().any(|kind| kind == "reconnected"), "{kinds:?}");
         proxy.is_empty(Duration::from_secs(30)).await
     })
     .await;
