@@ -3,12 +3,18 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use ringdown::ami::{self, Action, Client, Message, Notice, Notices};
-use tokio::{net::TcpStream, process::Command, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -192,7 +198,45 @@ impl Asterisk {
     /// If it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.restart()?;
+        self.comes_back().await
+    }
+
+    /// Tells it something on its own console, `core restart now` for one, as its administrator would. What comes back
+    /// is the console, which stays until it is answered or dropped: `core stop gracefully` has it wait for a minute.
+    ///
+    /// # Errors
+    /// If there is no console.
+    pub fn tell(&self, words: &str) -> Result<Child> {
+        Command::new(parts::asterisk()?)
+            .arg("-C")
+            .arg(self.directory.join("etc/asterisk.conf"))
+            .args(["-rx", words])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{words} on {}", self.process_name()))
+    }
+
+    /// Waits until it has ended by itself, as it was told to.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ends(&mut self, within: Duration) -> Result<()> {
+        self.process.ends(within).await.map(drop)
+    }
+
+    /// Waits until the manager lets us in again, after `core restart now`.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn comes_back(&mut self) -> Result<()> {
         listening(&self.ami, &mut self.process).await?;
+        self.is_booted().await
+    }
+
+    async fn is_booted(&self) -> Result<()> {
         let mut connected = self.client.watch();
         timeout(BOOT, connected.wait_for(|connected| *connected)).await.context("the manager does not let us in")??;
         let client = &self.client;

@@ -7,7 +7,8 @@
 //! expected of them is the tests' affair.
 //!
 //! - [`parts`]: where the programs are. [`slot`]: ports and a directory that nobody else uses.
-//!   [`process`]: children that never outlive us. [`wait`]: how anything is waited for.
+//!   [`process`]: children that never outlive us. [`proxy`]: a wire that can be cut. [`wait`]: how anything is
+//!   waited for.
 //! - [`asterisk`]: the PBX and the network. [`phone`]: the telephones. [`tap`]: everything a PBX says.
 //! - [`sound`], [`voice`]: the proof of what a phone heard.
 //! - [`settings`], [`server`], [`api`]: ringdown.
@@ -21,6 +22,7 @@ pub mod parts;
 pub mod phone;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod secret;
 pub mod server;
 pub mod settings;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use tokio::{
     process::{Child, Command},
     time::timeout,
@@ -118,6 +118,15 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ends(&mut self, within: Duration) -> Result<ExitStatus> {
+        let name = self.launch.name;
+        Ok(timeout(within, self.child.wait()).await.with_context(|| format!("{name} does not end"))??)
+    }
+
     /// SIGKILL, as a power cut would.
     ///
     /// # Errors
@@ -164,6 +173,15 @@ impl Process {
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
+}
+
+/// Lets us, and the children started after this, have as many files open as the system allows at most. Returns how
+/// many.
+#[must_use]
+pub fn allow_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// The last lines of a file, for people.

@@ -5,7 +5,9 @@
 //! methods of a [`Session`] (`session`). None of the first four does I/O.
 //!
 //! AGI has no passwords and no TLS: whoever may connect may pose as Asterisk. Hence
-//! [`Settings::allow`]; and the handler must know the call that a request names.
+//! [`Settings::allow`]; and the handler must know the call that a request names. Asterisk says at once
+//! what it wants: when there are too many connections, the one that has said nothing for longest makes
+//! room, so that nobody keeps calls out by opening connections.
 //!
 //! This module knows neither incidents nor what is said in a call.
 
@@ -21,7 +23,15 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    future::Future,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use tokio::{
@@ -87,8 +97,8 @@ impl Default for Settings {
 /// Runs `handler` on every connection that comes with a valid environment, until `shutdown`; then
 /// takes no more, and returns when all have ended, at the latest after [`Settings::drain`].
 ///
-/// A connection that is not allowed, or one too many, is closed before a byte is read: Asterisk's
-/// dialplan goes on at once. Dropping the future cuts off every session.
+/// A connection that is not allowed, or one too many where all others are calls, is closed before a
+/// byte is read: Asterisk's dialplan goes on at once. Dropping the future cuts off every session.
 pub async fn run<H, F>(listener: TcpListener, settings: Settings, handler: H, shutdown: CancellationToken)
 where
     H: Fn(Session) -> F + Clone + Send + Sync + 'static,
@@ -113,7 +123,7 @@ where
 {
     let settings = Arc::new(settings);
     let mut sessions = Sessions::default();
-    let mut refusals = Refusals::default();
+    let refusals = Refusals::default();
     let mut failures = 0;
     loop {
         let accepted = tokio::select! {
@@ -130,18 +140,31 @@ where
                 failures = 0;
                 let address = peer.ip().to_canonical();
                 match sessions.admit(address, &settings) {
-                    Ok(()) => {
-                        let (settings, handler) = (Arc::clone(&settings), handler.clone());
-                        sessions.start(address, async move {
+                    Ok(room) => {
+                        if let Room::Made { of } = room {
+                            refusals.count(of, &"said nothing while others waited for its place");
+                        }
+                        let (settings, handler, refusals) = (Arc::clone(&settings), handler.clone(), refusals.clone());
+                        sessions.start(address, |place| async move {
                             // Commands are single small writes, and each waits for its reply.
                             let _ = stream.set_nodelay(true);
-                            match Session::open(stream, peer, &settings).await {
+                            let opened = tokio::select! {
+                                () = place.cancelled() => return,
+                                opened = Session::open(stream, peer, &settings) => opened,
+                            };
+                            // From here on it is a call, which makes room for nobody.
+                            drop(place);
+                            match opened {
                                 Ok(session) => handler(session).await,
-                                Err(error) => not_opened(address, &error),
+                                // A health check, or the PBX gave up.
+                                Err(Error::Closed) => {
+                                    tracing::debug!(%address, "FastAGI connection without environment");
+                                }
+                                Err(error) => refusals.count(address, &error),
                             }
                         });
                     }
-                    Err(reason) => refusals.count(address, reason),
+                    Err(reason) => refusals.count(address, &reason),
                 }
             }
             Err(error) => {
@@ -172,41 +195,64 @@ fn back_off(error: &io::Error, failures: u32) -> Duration {
     }
 }
 
-fn not_opened(address: IpAddr, error: &Error) {
-    match error {
-        // A health check, or the PBX gave up.
-        Error::Closed => tracing::debug!(%address, "FastAGI connection without environment"),
-        error => tracing::warn!(%address, %error, "FastAGI connection is not from Asterisk"),
-    }
-}
-
 /// The connections there are.
 #[derive(Default)]
 struct Sessions {
     tasks: JoinSet<()>,
     addresses: HashMap<task::Id, IpAddr>,
+    /// Those that may not have said yet what they want, the oldest first. One that has, or has ended,
+    /// has let go of its token.
+    strangers: VecDeque<(IpAddr, Weak<CancellationToken>)>,
+}
+
+/// Where a new connection finds its place.
+enum Room {
+    /// There was one.
+    Free,
+    /// Somebody from there had to go.
+    Made { of: IpAddr },
 }
 
 impl Sessions {
-    fn admit(&mut self, address: IpAddr, settings: &Settings) -> Result<(), &'static str> {
+    fn admit(&mut self, address: IpAddr, settings: &Settings) -> Result<Room, &'static str> {
         if !settings.allow.iter().any(|net| net.contains(&address)) {
             return Err("address not allowed");
         }
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended);
         }
-        if self.addresses.len() >= settings.connections {
-            return Err("too many connections");
-        }
         let of_address = self.addresses.values().filter(|other| **other == address);
         if of_address.count() >= settings.connections_per_address {
-            return Err("too many connections from one address");
+            return self.make_room(Some(address)).ok_or("too many connections from one address");
         }
-        Ok(())
+        if self.addresses.len() >= settings.connections {
+            return self.make_room(None).ok_or("too many connections");
+        }
+        Ok(Room::Free)
     }
 
-    fn start(&mut self, address: IpAddr, session: impl Future<Output = ()> + Send + 'static) {
-        let task = self.tasks.spawn(session);
+    /// Sends the oldest stranger away, of one address if it is given.
+    fn make_room(&mut self, from: Option<IpAddr>) -> Option<Room> {
+        self.strangers.retain(|(_, place)| place.strong_count() > 0);
+        let oldest = self.strangers.iter().position(|(of, _)| from.is_none_or(|from| from == *of))?;
+        let (of, place) = self.strangers.remove(oldest)?;
+        // Whoever says what they want at this very moment stays all the same: there is one more then.
+        if let Some(place) = place.upgrade() {
+            place.cancel();
+        }
+        Some(Room::Made { of })
+    }
+
+    fn start<F>(&mut self, address: IpAddr, session: impl FnOnce(Arc<CancellationToken>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let place = Arc::new(CancellationToken::new());
+        if self.strangers.len() > 2 * self.addresses.len() {
+            self.strangers.retain(|(_, place)| place.strong_count() > 0);
+        }
+        self.strangers.push_back((address, Arc::downgrade(&place)));
+        let task = self.tasks.spawn(session(place));
         self.addresses.insert(task.id(), address);
     }
 
@@ -238,21 +284,24 @@ impl Sessions {
 }
 
 /// Connections turned away, told about at most every ten seconds: a flood must not fill the log.
+#[derive(Clone, Default)]
+struct Refusals(Arc<Mutex<Untold>>);
+
 #[derive(Default)]
-struct Refusals {
-    untold: u64,
+struct Untold {
+    connections: u64,
     told: Option<Instant>,
 }
 
 impl Refusals {
     const EVERY: Duration = Duration::from_secs(10);
 
-    fn count(&mut self, address: IpAddr, reason: &'static str) {
-        self.untold += 1;
-        if self.told.is_none_or(|told| told.elapsed() >= Self::EVERY) {
-            tracing::warn!(%address, reason, connections = self.untold, "FastAGI refused");
-            self.untold = 0;
-            self.told = Some(Instant::now());
+    fn count(&self, address: IpAddr, reason: &dyn fmt::Display) {
+        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.connections += 1;
+        if untold.told.is_none_or(|told| told.elapsed() >= Self::EVERY) {
+            tracing::warn!(%address, %reason, connections = untold.connections, "FastAGI refused");
+            *untold = Untold { connections: 0, told: Some(Instant::now()) };
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     escalation::{Connect, Placing},
     failpoint,
     id::IncidentId,
-    route::cause::{Ending, classify, words},
+    route::cause::words,
     store::{Call, CallStatus, End},
     telemetry::trace,
 };
@@ -105,8 +105,8 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
             let reported = this.until_over(&mut steps).await;
             this.look_again().await;
             Some(match reported {
-                Reported::Yes => this.end(),
-                Reported::No => this.lost(),
+                Reported::Yes => this.progress.end(this.canceled),
+                Reported::No => this.progress.lost(this.canceled),
             })
         }
         Err(NotPlaced::Never) => None,
@@ -273,6 +273,9 @@ impl Follow {
                 if call.answered_at.is_some() {
                     self.progress.answered();
                 }
+                if call.ringing_at.is_some() {
+                    self.progress.rang();
+                }
                 self.call = call;
             }
             Ok(None) => {}
@@ -353,52 +356,6 @@ impl Follow {
         self.hang_up().await;
         self.hangup_sent = true;
         false
-    }
-
-    fn end(&self) -> End {
-        let seen = self.progress.seen();
-        let ending = classify(seen);
-        let sip_status = self.progress.sip_status();
-        let status = match ending {
-            Ending::Answered => CallStatus::Completed,
-            Ending::Busy => CallStatus::Busy,
-            Ending::NoAnswer => CallStatus::NoAnswer,
-            Ending::Rejected => CallStatus::Rejected,
-            Ending::NumberWrong | Ending::RouteFailed => CallStatus::Failed,
-            Ending::Canceled => CallStatus::Canceled,
-        };
-        let sip = sip_status.map_or_else(String::new, |status| format!(" (SIP {status})"));
-        let failure = match ending {
-            Ending::NumberWrong => Some(format!("there is no such number{sip}")),
-            Ending::RouteFailed => Some(format!("the route did not take it{sip}: {}", words(seen.cause))),
-            Ending::Canceled => Some("nobody needed it any more".to_owned()),
-            Ending::Answered | Ending::Busy | Ending::NoAnswer | Ending::Rejected => None,
-        };
-        End {
-            status,
-            disposition: ending.disposition(seen.cause).to_owned(),
-            cause: seen.cause,
-            cause_text: words(seen.cause).to_owned(),
-            sip_status,
-            found_route: self.canceled.unwrap_or_else(|| ending.found_route()),
-            failure,
-        }
-    }
-
-    /// The end of a call whose end nobody reported.
-    fn lost(&self) -> End {
-        let seen = self.progress.seen();
-        let answered = seen.answered;
-        End {
-            status: if answered { CallStatus::Completed } else { CallStatus::Failed },
-            disposition: if answered { "ANSWERED" } else { "FAILED" }.to_owned(),
-            cause: seen.cause,
-            cause_text: words(seen.cause).to_owned(),
-            sip_status: None,
-            // What may have rung counts; what nobody saw ring does not use up the policy.
-            found_route: answered || seen.rang || self.call.ringing_at.is_some(),
-            failure: Some("its end was not reported".to_owned()),
-        }
     }
 
     async fn finish(self, end: Option<End>) {

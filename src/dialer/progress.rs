@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::{ami::Message, id::CallId, route::cause::Seen};
+use crate::{
+    ami::Message,
+    id::CallId,
+    route::cause::{Ending, Seen, classify, words},
+    store::{CallStatus, End},
+};
 
 /// The events that tell about calls.
 pub(super) const EVENTS: &[&str] =
@@ -96,6 +101,11 @@ impl Progress {
         self.seen.answered = true;
     }
 
+    /// The far end rang, as something other than AMI tells.
+    pub(super) fn rang(&mut self) {
+        self.seen.rang = true;
+    }
+
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
     }
@@ -104,8 +114,52 @@ impl Progress {
         self.channel.as_deref()
     }
 
+    /// The record of a call whose end was told. A call that we gave up counts as an attempt if `counts` says so.
+    pub(super) fn end(&self, counts: Option<bool>) -> End {
+        self.record(classify(&self.seen), counts)
+    }
+
+    /// The record of a call whose end nobody told: what was told of it stands.
+    pub(super) fn lost(&self, counts: Option<bool>) -> End {
+        let why_is_known = self.cause_rank > 0 || self.seen.dial_status.is_some();
+        let ending = match classify(&self.seen) {
+            // What may have rung counts; what nobody saw ring does not use up the policy.
+            Ending::RouteFailed if self.seen.rang && !why_is_known => Ending::NoAnswer,
+            ending => ending,
+        };
+        End { failure: Some("its end was not reported".to_owned()), ..self.record(ending, counts) }
+    }
+
+    fn record(&self, ending: Ending, counts: Option<bool>) -> End {
+        let (cause, sip_status) = (self.seen.cause, self.sip_status());
+        let status = match ending {
+            Ending::Answered => CallStatus::Completed,
+            Ending::Busy => CallStatus::Busy,
+            Ending::NoAnswer => CallStatus::NoAnswer,
+            Ending::Rejected => CallStatus::Rejected,
+            Ending::NumberWrong | Ending::RouteFailed => CallStatus::Failed,
+            Ending::Canceled => CallStatus::Canceled,
+        };
+        let sip = sip_status.map_or_else(String::new, |status| format!(" (SIP {status})"));
+        let failure = match ending {
+            Ending::NumberWrong => Some(format!("there is no such number{sip}")),
+            Ending::RouteFailed => Some(format!("the route did not take it{sip}: {}", words(cause))),
+            Ending::Canceled => Some("nobody needed it any more".to_owned()),
+            Ending::Answered | Ending::Busy | Ending::NoAnswer | Ending::Rejected => None,
+        };
+        End {
+            status,
+            disposition: ending.disposition(cause).to_owned(),
+            cause,
+            cause_text: words(cause).to_owned(),
+            sip_status,
+            found_route: counts.unwrap_or_else(|| ending.found_route()),
+            failure,
+        }
+    }
+
     /// The SIP status that the far end sent. What Asterisk makes up for a call that we gave up is none.
-    pub(super) fn sip_status(&self) -> Option<u16> {
+    fn sip_status(&self) -> Option<u16> {
         self.seen.sip_status.filter(|_| !self.seen.timed_out && !self.seen.canceled && !self.seen.answered)
     }
 
@@ -184,142 +238,4 @@ impl Progress {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::{
-        ami::Decoder,
-        route::cause::{Ending, classify},
-    };
-
-    /// What each recording of real Asterisk traffic ends in.
-    const RECORDINGS: &[(&str, Ending)] = &[
-        ("bad-localnoctx", Ending::RouteFailed),
-        ("bad-noendpoint", Ending::RouteFailed),
-        ("bad-notech", Ending::RouteFailed),
-        ("bad-unreachable", Ending::RouteFailed),
-        ("local-ack", Ending::Answered),
-        ("local-busy", Ending::Busy),
-        ("local-cause34", Ending::RouteFailed),
-        ("local-congestion", Ending::RouteFailed),
-        ("local-hangup_mid", Ending::Answered),
-        ("local-invalid", Ending::RouteFailed),
-        ("local-noanswer", Ending::NoAnswer),
-        ("local-nodtmf", Ending::Answered),
-        ("local-rejected", Ending::Rejected),
-        ("net-absent480", Ending::NoAnswer),
-        ("net-ack", Ending::Answered),
-        ("net-busy", Ending::Busy),
-        ("net-congestion", Ending::RouteFailed),
-        ("net-dest502", Ending::RouteFailed),
-        ("net-earlymedia", Ending::NoAnswer),
-        ("net-earlythenans", Ending::Answered),
-        ("net-hangup_mid", Ending::Answered),
-        ("net-invalid484", Ending::NumberWrong),
-        ("net-invalid_ext", Ending::NumberWrong),
-        ("net-netfail38", Ending::RouteFailed),
-        ("net-noans480", Ending::NoAnswer),
-        ("net-noanswer", Ending::NoAnswer),
-        ("net-nodtmf", Ending::Answered),
-        ("net-rejected403", Ending::RouteFailed),
-        ("net-ring2", Ending::Answered),
-        ("net-unalloc404", Ending::NumberWrong),
-        ("sipp-183", Ending::Answered),
-        ("sipp-2833", Ending::Answered),
-        ("sipp-404", Ending::NumberWrong),
-        ("sipp-408", Ending::RouteFailed),
-        ("sipp-480", Ending::NoAnswer),
-        ("sipp-500", Ending::RouteFailed),
-        ("sipp-503", Ending::RouteFailed),
-        ("sipp-answer", Ending::Answered),
-        ("sipp-busy", Ending::Busy),
-        ("sipp-hangup", Ending::Answered),
-        ("sipp-info", Ending::Answered),
-        ("sipp-noanswer", Ending::NoAnswer),
-        ("sipp-reject", Ending::Rejected),
-        // Nobody replied in any way until our own time was up: a trunk that swallows calls.
-        ("sipp-silent", Ending::RouteFailed),
-    ];
-
-    struct Recording {
-        id: String,
-        events: Vec<Message>,
-    }
-
-    /// Reads a recording in pieces of `split` bytes.
-    fn recording(name: &str, split: usize) -> Recording {
-        let path = format!("{}/tests/fixtures/ami/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let id = text.split("'ChannelId': '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a ChannelId");
-        let greeting = ["Asterisk Call Manager/11.0.0"];
-        let lines = greeting.into_iter().chain(text.lines().filter(|line| !line.starts_with("###")));
-        let wire: String = lines.flat_map(|line| [line, "\r\n"]).collect();
-        let mut decoder = Decoder::new(EVENTS);
-        let mut events = Vec::new();
-        for piece in wire.as_bytes().chunks(split) {
-            decoder.push(piece);
-            while let Some(message) = decoder.next_message().expect("a recording of real traffic") {
-                events.push(message);
-            }
-        }
-        events.retain(|message| message.event().is_some() && call_of(message).is_some());
-        Recording { id: id.to_owned(), events }
-    }
-
-    fn play<'a>(id: &str, events: impl IntoIterator<Item = &'a Message>) -> Progress {
-        let mut progress = Progress::new(id.to_owned());
-        events.into_iter().for_each(|message| progress.observe(message));
-        progress
-    }
-
-    #[test]
-    fn every_recording_leads_to_the_right_outcome_however_its_bytes_are_split() {
-        for (name, ending) in RECORDINGS {
-            for split in [1, 7, 100_000] {
-                let Recording { id, events } = recording(name, split);
-                let progress = play(&id, &events);
-                assert_eq!(classify(progress.seen()), *ending, "{name}: {progress:?}");
-                assert_ne!(progress.stage(), Stage::Live, "{name}: {progress:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn no_recording_is_left_out() {
-        let directory = format!("{}/tests/fixtures/ami", env!("CARGO_MANIFEST_DIR"));
-        // These two are answered with an error at once: there is no call.
-        let refused = ["bad-destctx", "bad-destexten"];
-        for file in fs::read_dir(directory).expect("the recordings") {
-            let name = file.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned();
-            let known = RECORDINGS.iter().any(|(recording, _)| *recording == name) || refused.contains(&&*name);
-            assert!(known, "{name} stands in no table");
-        }
-    }
-
-    #[test]
-    fn backwards_and_twice_the_events_say_the_same() {
-        for (name, ending) in RECORDINGS {
-            let Recording { id, events } = recording(name, 100_000);
-            let backwards = play(&id, events.iter().rev());
-            assert_eq!(classify(backwards.seen()), *ending, "{name} backwards: {backwards:?}");
-            let twice = play(&id, events.iter().chain(&events));
-            assert_eq!(classify(twice.seen()), *ending, "{name} twice");
-            assert_eq!(play(&id, &events).sip_status(), backwards.sip_status(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_call_is_over_when_its_last_channel_and_the_answer_to_originate_are_in_whichever_comes_last() {
-        let Recording { id, events } = recording("net-busy", 100_000);
-        for last in 0..events.len() {
-            let mut order = events.clone();
-            let held_back = order.remove(last);
-            let mut progress = play(&id, &order);
-            let needed = matches!(held_back.event(), Some("Hangup" | "OriginateResponse"));
-            assert_eq!(progress.stage() == Stage::Over, !needed, "without {:?}", held_back.event());
-            progress.observe(&held_back);
-            assert_eq!(progress.stage(), Stage::Over);
-        }
-    }
-}
+mod tests;

@@ -121,6 +121,54 @@ async fn the_limit_per_address_is_per_address() {
     hang_up(other).await;
 }
 
+/// A connection that says nothing, and one that says it a byte at a time, keep no call out; a call is never sent
+/// away.
+#[tokio::test]
+async fn whoever_has_not_said_what_they_want_makes_room_the_oldest_first() {
+    for settings in [
+        Settings { connections: 3, ..Settings::default() },
+        Settings { connections_per_address: 3, ..Settings::default() },
+    ] {
+        let server = Server::start(settings).await;
+        let bystander = server.call().await;
+        let mut silent = server.connect().await;
+        let mut slow = server.connect().await;
+        slow.says("agi_network: y").await;
+        // In the order in which they came.
+        let first = server.call().await;
+        assert_closed(&mut silent).await;
+        slow.says("es\nagi_network_sc").await;
+        let second = server.call().await;
+        assert_closed(&mut slow).await;
+        assert_closed(&mut server.connect().await).await;
+        for pbx in [bystander, first, second] {
+            hang_up(pbx).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_of_one_address_make_no_room_for_another() {
+    let settings = Settings { connections: 3, connections_per_address: 2, ..Settings::default() };
+    let server = Server::start(settings).await;
+    let mut silent = server.connect().await;
+    let first = server.call().await;
+    let other = |address: &str| {
+        let (socket, address) = (tokio::net::TcpSocket::new_v4().unwrap(), format!("{address}:0"));
+        socket.bind(address.parse().unwrap()).unwrap();
+        async { Pbx::new(socket.connect(server.address).await.unwrap()) }
+    };
+    let mut theirs = other("127.0.0.2").await;
+    // Two of this address: its own stranger goes, however old the others are.
+    let second = server.call().await;
+    assert_closed(&mut silent).await;
+    theirs.says(ENVIRONMENT).await;
+    assert_eq!(theirs.hears().await, "WAIT FOR DIGIT 60000");
+    for pbx in [first, second, theirs] {
+        hang_up(pbx).await;
+    }
+}
+
 #[tokio::test]
 async fn only_allowed_addresses_get_in() {
     for (allow, allowed) in [
