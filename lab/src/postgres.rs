@@ -42,6 +42,18 @@ impl Cluster {
     /// # Errors
     /// If PostgreSQL was not fetched, or does not come up.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]).await
+    }
+
+    /// One that keeps what it has committed when it is killed, for a test that does so.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn that_keeps() -> Result<Self> {
+        Self::start_with(&["max_connections=50"]).await
+    }
+
+    async fn start_with(settings: &[&str]) -> Result<Self> {
         let programs = parts::postgres()?;
         let slot = Slot::take()?;
         let directory = slot.directory().join("pg");
@@ -83,24 +95,50 @@ impl Cluster {
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let port = slot.port();
         let mut arguments = vec!["-D".into(), data_path, "-p".into(), port.to_string(), "-k".into(), String::new()];
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-            "max_connections=300",
-        ] {
-            arguments.extend(["-c".into(), setting.into()]);
+        for setting in settings.iter().chain(&["listen_addresses=127.0.0.1"]) {
+            arguments.extend(["-c".into(), (*setting).into()]);
         }
         let process = Process::start(&launch("postgres", arguments))?;
         let mut this = Self { url: format!("postgres://{USER}:{password}@127.0.0.1:{port}"), process, _slot: slot };
-        let (process, url) = (&mut this.process, &this.url);
+        this.answers().await?;
+        Ok(this)
+    }
+
+    async fn answers(&mut self) -> Result<()> {
+        let (programs, process, url) = (parts::postgres()?, &mut self.process, &self.url);
         until("PostgreSQL answers", START, async || {
             process.still_runs()?;
             Ok(psql(&programs, url, "postgres", "SELECT 1").await.ok())
         })
-        .await?;
-        Ok(this)
+        .await
+    }
+
+    /// Stops it without a word to whoever is connected and whatever they are doing, as `pg_ctl stop -m immediate`.
+    ///
+    /// # Errors
+    /// If it had to be killed.
+    pub async fn stop_at_once(&mut self) -> Result<()> {
+        self.process.signal(Signal::QUIT)?;
+        self.process.wait(Duration::from_secs(15)).await
+    }
+
+    /// Starts it again after it was stopped, on the same data and port.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.restart()?;
+        self.answers().await
+    }
+
+    /// Ends every connection to its databases in the middle of whatever it is doing.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn cut_connections(&self) -> Result<()> {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        psql(&parts::postgres()?, &self.url, "postgres", others).await
     }
 
     /// A fresh database of it; its URL.

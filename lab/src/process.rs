@@ -118,6 +118,16 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended, after it was told to.
+    ///
+    /// # Errors
+    /// If it takes longer than `patience`.
+    pub async fn wait(&mut self, patience: Duration) -> Result<()> {
+        let ended = timeout(patience, self.child.wait()).await;
+        ended.with_context(|| format!("{} does not end", self.launch.name))??;
+        Ok(())
+    }
+
     /// SIGKILL, as a power cut would.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 
 use super::{State, Tag};
-use crate::watch;
+use crate::{store, watch};
 
 /// Health.
 pub struct Health(pub State);
@@ -122,7 +122,9 @@ impl Health {
             Ok(Ok(())) => part("database", true, "keeps what it is given"),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the database does not answer");
-                part("database", false, "does not answer")
+                let displaced = error == store::Error::Displaced;
+                let detail = if displaced { "its file was moved, replaced or deleted" } else { "does not answer" };
+                part("database", false, detail)
             }
             Err(_) => part("database", false, "does not answer in time"),
         }

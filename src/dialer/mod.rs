@@ -422,7 +422,7 @@ impl Dialer {
 
 impl Shared {
     /// Writes a call's end down, has its next number dialled, and tells the engine if it found no route.
-    async fn end(&self, call: &Call, end: End, placing: &Placing) -> Result<(), store::Error> {
+    async fn end(&self, call: &Call, end: &End, placing: &Placing) -> Result<(), store::Error> {
         if let (CallStatus::Completed, Some(connect)) = (end.status, &placing.connect) {
             // They were handed to the PBX, which is all that was asked for.
             for carried in self.store.carried_by(call.id).await? {
@@ -434,21 +434,22 @@ impl Shared {
             CallStatus::Failed if end.found_route => self.next_number(call).await?,
             _ => None,
         };
-        let found_route = end.found_route;
-        if end.status == CallStatus::Failed && found_route {
-            // Somebody must mend the address book; the record and the timeline say which number it was.
-            tracing::warn!(call = %call.id, contact = ?call.contact, nth = call.number_index + 1, "there is no such number");
-            metrics::counter!("ringdown_wrong_numbers_total").increment(1);
-        }
-        metrics::counter!("ringdown_calls_total", "route" => ROUTE, "outcome" => end.status.as_str()).increment(1);
-        if !found_route {
-            metrics::counter!("ringdown_calls_without_route_total", "route" => ROUTE).increment(1);
+        if !self.store.end_call(call.id, end.clone(), next, self.clock.now()).await? {
+            return Ok(());
         }
         tracing::info!(call = %call.id, status = %end.status, cause = end.cause, "call is over");
-        if self.store.end_call(call.id, end, next, self.clock.now()).await? && !found_route {
-            for carried in self.store.carried_by(call.id).await? {
-                self.engine.found_no_route(carried.incident, carried.at).await?;
+        metrics::counter!("ringdown_calls_total", "route" => ROUTE, "outcome" => end.status.as_str()).increment(1);
+        if end.found_route {
+            if end.status == CallStatus::Failed {
+                // Somebody must mend the address book; the record and the timeline say which number it was.
+                tracing::warn!(call = %call.id, contact = ?call.contact, nth = call.number_index + 1, "there is no such number");
+                metrics::counter!("ringdown_wrong_numbers_total").increment(1);
             }
+            return Ok(());
+        }
+        metrics::counter!("ringdown_calls_without_route_total", "route" => ROUTE).increment(1);
+        for carried in self.store.carried_by(call.id).await? {
+            self.engine.found_no_route(carried.incident, carried.at).await?;
         }
         Ok(())
     }
