@@ -140,7 +140,10 @@ impl Health {
 
     fn speech(&self) -> Part {
         match &self.0.speech {
-            Some(speech) if speech.works() => part("speech", true, "speaks"),
+            Some(speech) if speech.works() && speech.keeps() => part("speech", true, "speaks"),
+            Some(speech) if speech.works() => {
+                part("speech", false, "the sound directory cannot be written to: stand-ins are played")
+            }
             _ => part("speech", false, "the engine failed when it was last asked: stand-ins are played"),
         }
     }

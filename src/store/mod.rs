@@ -40,8 +40,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
 use place::Place;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr};
 use writer::Writer;
 
 pub use api_keys::{ApiKey, ApiKeyData};
@@ -64,7 +64,7 @@ pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
 pub use schedules::{ImportCounts, ImportedDuty, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
-pub use sessions::{Said, Session, SessionIncident};
+pub use sessions::{Said, Session};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};

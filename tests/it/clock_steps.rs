@@ -280,8 +280,14 @@ async fn a_webhook_is_told_once_it_answers_and_not_again(database: Database) {
         keep: TimeDelta::days(1),
         keep_dead: TimeDelta::days(1),
     };
-    let data = WebhookData { url: receiver.url("/"), kinds: vec!["raised".into()], enabled: true, ..Default::default() };
-    scene.store.by(author()).create_webhook(data, "a-secret".into(), "a test", scene.now()).await.expect("it is stored");
+    let data =
+        WebhookData { url: receiver.url("/"), kinds: vec!["raised".into()], enabled: true, ..Default::default() };
+    scene
+        .store
+        .by(author())
+        .create_webhook(data, "a-secret".into(), "a test", scene.now())
+        .await
+        .expect("it is stored");
     let notifier = Notifier::new(scene.store.clone(), scene.clock.clone(), sender, settings);
     scene.raise(alert("disk")).await;
     receiver.answers([Answer::Status(500), Answer::Status(500)]);
@@ -289,7 +295,9 @@ async fn a_webhook_is_told_once_it_answers_and_not_again(database: Database) {
     let mut told = Vec::new();
     // The first try, nothing before its time, a try by the clock that was set forward, and once it is back
     // nothing is told early or again.
-    for set in [0, -TEN_MINUTES, 2 * TEN_MINUTES, -TEN_MINUTES, TEN_MINUTES, -TEN_MINUTES, 2 * TEN_MINUTES, -TEN_MINUTES] {
+    for set in
+        [0, -TEN_MINUTES, 2 * TEN_MINUTES, -TEN_MINUTES, TEN_MINUTES, -TEN_MINUTES, 2 * TEN_MINUTES, -TEN_MINUTES]
+    {
         scene.seconds_pass(set);
         for _ in 0..2 {
             notifier.spool().await.expect("the database answers");
@@ -307,7 +315,8 @@ async fn a_webhook_is_told_once_it_answers_and_not_again(database: Database) {
 async fn a_request_that_is_sent_again_makes_the_same(database: Database) {
     let scene = Scene::on(&database).await;
     let lease = |scene: &Scene| scene.now() + TimeDelta::seconds(60);
-    let request = |runner: u128| Request { digest: "d".into(), body: "b".into(), runner: uuid::Uuid::from_u128(runner) };
+    let request =
+        |runner: u128| Request { digest: "d".into(), body: "b".into(), runner: uuid::Uuid::from_u128(runner) };
     let admit = async |runner| {
         scene.store.admit(request(runner), scene.now(), lease(&scene)).await.expect("the database answers")
     };
@@ -375,7 +384,8 @@ async fn play(happenings: Vec<Happening>) {
 fn however_the_clock_is_set_each_attempt_is_made_once_and_in_its_order() {
     let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let holds = runner.run(&proptest::collection::vec(happening(), 1..60), |happenings| {
         runtime.block_on(play(happenings));
         Ok(())

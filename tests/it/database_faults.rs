@@ -38,7 +38,7 @@ const PACE: Duration = Duration::from_millis(50);
 fn twice(settings: &mut Settings) {
     settings.policy("night", &[Step { targets: &["Ana"], attempts: 2, attempt_delay: 15, delay: 120 }]);
     settings.policy("ben", &[Step { targets: &["Ben"], delay: 120, ..Step::default() }]);
-    settings.set("asterisk.ring_timeout", 4).set("watch.audit_every", 1);
+    settings.set("asterisk.ring_timeout", 5).set("watch.audit_every", 1);
     settings.set("webhooks.allow", vec!["127.0.0.0/8"]).set("webhooks.retry", 1);
 }
 
@@ -59,10 +59,8 @@ impl Lock {
     async fn take(h: &Harness) -> Result<Self> {
         let connection = connect(h).await?;
         // The server may be writing at this moment.
-        until("the database is locked", SOON, async || {
-            Ok(connection.execute_unprepared("BEGIN IMMEDIATE").await.ok())
-        })
-        .await?;
+        until("the database is locked", SOON, async || Ok(connection.execute_unprepared("BEGIN IMMEDIATE").await.ok()))
+            .await?;
         Ok(Self(connection))
     }
 
@@ -164,7 +162,10 @@ async fn are_all_there_once(h: &Harness, sent: &[Sent]) -> Result<()> {
         ensure!(there[0]["state"] == "held", "{key}: {}", there[0]);
         let kinds = h.kinds(incident).await?;
         let once = |kind: &str| kinds.iter().filter(|known| *known == kind).count() == 1;
-        ensure!(kinds.first().is_some_and(|kind| kind == "raised") && once("raised") && once("hushed"), "{key}: {kinds:?}");
+        ensure!(
+            kinds.first().is_some_and(|kind| kind == "raised") && once("raised") && once("hushed"),
+            "{key}: {kinds:?}"
+        );
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ mod scheduled;
 mod schedules;
 mod simulation;
 mod store;
+mod storms;
 mod traces;
 mod watch;
 mod webhooks;
