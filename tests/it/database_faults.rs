@@ -163,7 +163,7 @@ async fn are_all_there_once(h: &Harness, sent: &[Sent]) -> Result<()> {
         let kinds = h.kinds(incident).await?;
         let once = |kind: &str| kinds.iter().filter(|known| *known == kind).count() == 1;
         ensure!(
-            kinds.first().is_some_and(|kind| kind == "raised") && once("raised") && once("hushed"),
+            kinds.first().is_some_and(|kind| kind == "raised") && once("raised") && once("held"),
             "{key}: {kinds:?}"
         );
     }

@@ -138,7 +138,9 @@ fn by_number(calls: &[Incoming]) -> BTreeMap<&str, Vec<&Incoming>> {
 
 /// Most calls that were up at any moment.
 fn most_at_once(calls: &[&Incoming]) -> usize {
-    let up = |at: Instant| calls.iter().filter(move |call: &&&Incoming| call.came <= at && call.ended.is_none_or(|(end, _)| at < end));
+    let up = |at: Instant| {
+        calls.iter().filter(move |call: &&&Incoming| call.came <= at && call.ended.is_none_or(|(end, _)| at < end))
+    };
     calls.iter().map(|call| up(call.came).count()).max().unwrap_or(0)
 }
 
