@@ -193,8 +193,8 @@ async fn a_storm_for_one_person_is_one_call_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_for_five_hundred_keeps_to_the_caps_and_lets_another_pass() {
-    const TOTAL: usize = 25;
-    const AT_ONCE: usize = 4;
+    const TOTAL: usize = 12;
+    const AT_ONCE: usize = 6;
     let many = |chosen: &mut Settings| {
         settings(chosen);
         for n in 0..500 {

@@ -487,12 +487,11 @@ async fn a_running_server_finds_a_call_that_the_pbx_has_forgotten_a_worker_that_
 
         sql(&database, "UPDATE incident SET due_at = NULL").await;
         finds(&h.server, "incident_deadline").await?;
-        sql(&database, "UPDATE incident SET state = 'held'").await;
-        finds(&h.server, "incident_state").await?;
-        sql(&database, "UPDATE incident SET state = 'escalating'").await;
         h.phone(ANA).answers().await?.hears_something().await?.presses('4').await?;
         h.is(&id, "acknowledged").await?;
         h.phone(ANA).is_hung_up().await?;
+        sql(&database, "UPDATE incident SET state = 'held'").await;
+        finds(&h.server, "incident_state").await?;
         Ok(())
     })
     .await;
