@@ -36,7 +36,7 @@ const MEMORY: u64 = 300 * 1024;
 
 /// How many alerts: `RINGDOWN_STORM=10000` for the whole of it, which takes a quiet machine.
 fn alerts() -> usize {
-    env::var("RINGDOWN_STORM").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+    env::var("RINGDOWN_STORM").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
 }
 
 fn person(n: usize) -> (String, String) {
