@@ -45,6 +45,14 @@ impl Cluster {
         Self::start_with(&["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]).await
     }
 
+    /// One that keeps what it has committed when it is killed, for a test that does so.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn that_keeps() -> Result<Self> {
+        Self::start_with(&["max_connections=50"]).await
+    }
+
     /// As [`Cluster::start`], with these settings instead of those that keep nothing.
     ///
     /// # Errors
@@ -96,13 +104,45 @@ impl Cluster {
         }
         let process = Process::start(&launch("postgres", arguments))?;
         let mut this = Self { url: format!("postgres://{USER}:{password}@127.0.0.1:{port}"), process, _slot: slot };
-        let (process, url) = (&mut this.process, &this.url);
+        this.answers().await?;
+        Ok(this)
+    }
+
+    async fn answers(&mut self) -> Result<()> {
+        let (programs, process, url) = (parts::postgres()?, &mut self.process, &self.url);
         until("PostgreSQL answers", START, async || {
             process.still_runs()?;
             Ok(psql(&programs, url, "postgres", "SELECT 1").await.ok())
         })
-        .await?;
-        Ok(this)
+        .await
+    }
+
+    /// Stops it without a word to whoever is connected and whatever they are doing, as `pg_ctl stop -m immediate`.
+    ///
+    /// # Errors
+    /// If it had to be killed.
+    pub async fn stop_at_once(&mut self) -> Result<()> {
+        self.process.signal(Signal::QUIT)?;
+        self.process.ends(Duration::from_secs(15)).await.map(drop)
+    }
+
+    /// Starts it again after it was stopped, on the same data and port.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.restart()?;
+        self.answers().await
+    }
+
+    /// Ends every connection to its databases in the middle of whatever it is doing.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn cut_connections(&self) -> Result<()> {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        psql(&parts::postgres()?, &self.url, "postgres", others).await
     }
 
     /// A fresh database of it; its URL.

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::{
     api::Api,
@@ -158,6 +159,21 @@ impl Server {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.id()
+    }
+
+    /// From now on none of its files can be written beyond so many bytes: to it the disk is full there.
+    /// `None` lifts that.
+    ///
+    /// # Errors
+    /// If the system does not let us.
+    pub async fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let id = self.id().context("ringdown does not run")?;
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        // The soft limit alone, which may be raised again.
+        let arguments = ["--pid".to_owned(), id.to_string(), format!("--fsize={limit}:")];
+        let output = Command::new("prlimit").args(arguments).output().await.context("prlimit (package util-linux)")?;
+        ensure!(output.status.success(), "prlimit: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
     }
 
     /// Its log.

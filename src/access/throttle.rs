@@ -101,7 +101,8 @@ impl Throttle {
         };
         // 1, 2, 4, 8, ... seconds.
         let delay = TimeDelta::seconds(1_i64 << over.min(20)).min(longest);
-        (failures.last + delay - now).max(TimeDelta::zero())
+        // A clock that was set back leaves a failure in the future: it makes nobody wait longer.
+        (failures.last + delay - now).clamp(TimeDelta::zero(), delay)
     }
 
     /// Makes room: what is long past goes; if that is not enough, what failed least and longest ago.
@@ -158,6 +159,8 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
         assert_eq!(throttle.wait(ana, here, at(899)), TimeDelta::seconds(1));
         assert_eq!(throttle.wait(ana, here, at(900)), TimeDelta::zero());
+        // A clock that is set back makes nobody wait for longer than that.
+        assert_eq!(throttle.wait(ana, here, at(-600)), TimeDelta::seconds(900));
         // From elsewhere the account's own wait is shorter.
         assert_eq!(throttle.wait(ana, ip("198.51.100.1"), at(0)), TimeDelta::seconds(60));
         // An hour later everything is as at the beginning.

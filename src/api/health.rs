@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 
 use super::{State, Tag};
-use crate::watch;
+use crate::{store, watch};
 
 /// Health.
 pub struct Health(pub State);
@@ -95,19 +95,12 @@ impl Health {
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self) -> Ready {
         let now = self.0.clock.now();
-        let database = self.database().await;
+        // At once: each of them waits while the database is away, and whoever asks does not for long.
+        let (database, policy, kill_switch) = tokio::join!(self.database(), self.policy(), self.kill_switch());
         let engine = engine(self.0.engine.last_look(), now);
         let ready = database.ok && engine.ok;
         let findings = self.0.watch.findings();
-        let parts = vec![
-            database,
-            engine,
-            self.pbx(),
-            self.speech(),
-            self.policy().await,
-            self.kill_switch().await,
-            self_audit(&findings),
-        ];
+        let parts = vec![database, engine, self.pbx(), self.speech(), policy, kill_switch, self_audit(&findings)];
         let degraded = parts.iter().any(|part| !part.ok);
         let findings = findings.into_iter().map(Finding::from).collect();
         let readiness = Json(Readiness { ready, degraded, parts, findings });
@@ -122,7 +115,9 @@ impl Health {
             Ok(Ok(())) => part("database", true, "keeps what it is given"),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the database does not answer");
-                part("database", false, "does not answer")
+                let displaced = error == store::Error::Displaced;
+                let detail = if displaced { "its file was moved, replaced or deleted" } else { "does not answer" };
+                part("database", false, detail)
             }
             Err(_) => part("database", false, "does not answer in time"),
         }
@@ -138,24 +133,27 @@ impl Health {
 
     fn speech(&self) -> Part {
         match &self.0.speech {
-            Some(speech) if speech.works() => part("speech", true, "speaks"),
+            Some(speech) if speech.works() && speech.keeps() => part("speech", true, "speaks"),
+            Some(speech) if speech.works() => {
+                part("speech", false, "the sound directory cannot be written to: stand-ins are played")
+            }
             _ => part("speech", false, "the engine failed when it was last asked: stand-ins are played"),
         }
     }
 
     async fn policy(&self) -> Part {
-        match self.0.store.default_policy().await {
-            Ok(Some(_)) => part("policy", true, "there is a default policy"),
-            Ok(None) => part("policy", false, "there is no default policy: alerts that name none page nobody"),
-            Err(_) => part("policy", false, "not known"),
+        match tokio::time::timeout(DATABASE, self.0.store.default_policy()).await {
+            Ok(Ok(Some(_))) => part("policy", true, "there is a default policy"),
+            Ok(Ok(None)) => part("policy", false, "there is no default policy: alerts that name none page nobody"),
+            Ok(Err(_)) | Err(_) => part("policy", false, "not known"),
         }
     }
 
     async fn kill_switch(&self) -> Part {
-        match self.0.store.kill_switch().await {
-            Ok(switch) if switch.stopped => part("kill_switch", false, "calls are stopped"),
-            Ok(_) => part("kill_switch", true, "calls may leave"),
-            Err(_) => part("kill_switch", false, "not known: no call leaves"),
+        match tokio::time::timeout(DATABASE, self.0.store.kill_switch()).await {
+            Ok(Ok(switch)) if switch.stopped => part("kill_switch", false, "calls are stopped"),
+            Ok(Ok(_)) => part("kill_switch", true, "calls may leave"),
+            Ok(Err(_)) | Err(_) => part("kill_switch", false, "not known: no call leaves"),
         }
     }
 }

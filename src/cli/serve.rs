@@ -13,6 +13,9 @@ use crate::{
     telemetry::{self, trace::Traces},
 };
 
+/// Its number on x86, ARM, RISC-V and POWER.
+const SIGXFSZ: i32 = 25;
+
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let traces = config.telemetry.otlp_endpoint.as_deref().map(Traces::to).transpose().context("telemetry")?;
     log_to_stderr(&config.log, traces.as_ref())?;
@@ -33,6 +36,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
         std::process::exit(130);
     });
+    // A write beyond a limit of file size fails like one to a full disk, instead of killing us.
+    let _too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let ran = app::run(config, Some(metrics), shutdown).await;
     if let Some(traces) = traces {
         let _ = tokio::task::spawn_blocking(|| traces.stop()).await;

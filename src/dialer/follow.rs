@@ -45,6 +45,8 @@ pub(super) enum Step {
 const WRAP_UP: Duration = Duration::from_secs(2);
 /// After the time that a phone may ring, and after a hangup that was asked for: the end is overdue.
 const OVERDUE: Duration = Duration::from_secs(15);
+/// How long after an end that could not be stored it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The longest conversation.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
@@ -112,7 +114,7 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
         Err(NotPlaced::Never) => None,
         Err(NotPlaced::Refused(why)) => Some(route_failed(&why)),
     };
-    this.finish(end).await;
+    this.finish(end, &mut steps).await;
 }
 
 /// How a call is placed. That it is not known must not keep a call from being followed, which may be up.
@@ -358,17 +360,24 @@ impl Follow {
         false
     }
 
-    async fn finish(self, end: Option<End>) {
+    /// Writes the end down, however long the database is away: nobody else knows how the call went.
+    async fn finish(self, end: Option<End>, steps: &mut mpsc::Receiver<Step>) {
         let Self { shared, call, placing, .. } = self;
         failpoint::reach("call.over");
-        let ended = match end {
-            None => shared.unclaim(&call).await,
-            Some(end) => shared.end(&call, end, &placing).await,
-        };
-        failpoint::reach("outcome.stored");
-        if let Err(error) = ended {
-            // The row stays as it is; the dialer finds it without a task and reconciles it.
-            tracing::error!(call = %call.id, %error, "a call's end could not be stored");
+        loop {
+            let ended = match &end {
+                None => shared.unclaim(&call).await,
+                Some(end) => shared.end(&call, end, &placing).await,
+            };
+            failpoint::reach("outcome.stored");
+            let Err(error) = ended else { break };
+            tracing::error!(call = %call.id, %error, "a call's end could not be stored; trying again");
+            // What comes meanwhile is of no interest; that nothing can come any more, is: the dialer has stopped,
+            // and the next one finds the row.
+            let stopped = async { while steps.recv().await.is_some() {} };
+            if tokio::time::timeout(AGAIN, stopped).await.is_ok() {
+                return;
+            }
         }
         shared.bus.ring(Bell::Calls);
         shared.bus.ring(Bell::Engine);

@@ -39,6 +39,7 @@ use crate::{
     route::{
         Capacity,
         destination::{Dialed, Refusal, Rules},
+        turns::in_turn,
     },
     store::{self, Call, CallStatus, End, Entry, Fact, Store},
     watch::Board,
@@ -48,8 +49,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(500);
 /// How often the PBX is asked which calls it knows.
 const ROLL: Duration = Duration::from_secs(10);
-/// Queued calls looked at in one pass.
-const BATCH: u64 = 200;
+/// Queued calls that are read at once.
+const BATCH: usize = 200;
 /// Steps that may wait for one call's task. A call has some forty events.
 const STEPS: usize = 256;
 
@@ -344,43 +345,60 @@ impl Dialer {
     }
 
     async fn place(&mut self, stopped: bool) -> Result<(), store::Error> {
+        let no_way_out = if stopped {
+            Some("calls are stopped (kill switch)".to_owned())
+        } else if !self.reconciled || !self.shared.ami.is_connected() {
+            Some("the PBX cannot be reached".to_owned())
+        } else {
+            self.heart.barred().map(|barred| barred.to_string())
+        };
+        if no_way_out.is_none() && self.room(true) == 0 {
+            return Ok(());
+        }
+        let waiting = self.shared.store.waiting_calls().await?;
+        metrics::gauge!("ringdown_calls_waiting").set(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
+        let up = self.shared.store.policies_on_the_line().await?;
         // Whoever waits at a cap must not stand in the way of whoever does not: all are looked at.
-        let (mut after, mut waiting, mut capped) = (None, 0_u32, Capped::default());
-        loop {
-            let calls = self.shared.store.claimable_calls(after, BATCH).await?;
-            waiting += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-            let Some(last) = calls.last() else { break };
-            after = Some(last.id);
-            if !self.place_some(calls, stopped, &mut capped).await? {
-                break;
+        let mut capped = Capped::default();
+        for turns in in_turn(&waiting, &up).chunks(BATCH) {
+            let ids: Vec<CallId> = turns.iter().map(|turn| turn.call).collect();
+            let calls = self.shared.store.pending_among(&ids).await?;
+            let mut calls: HashMap<CallId, Call> = calls.into_iter().map(|call| (call.id, call)).collect();
+            let turns = turns.iter().filter_map(|turn| Some((calls.remove(&turn.call)?, turn.first))).collect();
+            match &no_way_out {
+                Some(why) => self.all_wait(turns, why).await?,
+                None if self.place_some(turns, &mut capped).await? => {}
+                None => break,
             }
         }
-        metrics::gauge!("ringdown_calls_waiting").set(waiting);
+        Ok(())
+    }
+
+    /// How many calls may be placed now: the `first` of a policy, or any.
+    fn room(&mut self, first: bool) -> u32 {
+        let now = self.shared.clock.now();
+        self.placed.retain(|at| *at > now - TimeDelta::seconds(1));
+        let capacity = self.shared.settings.capacity;
+        let kept = if first { 0 } else { capacity.reserve() };
+        let taken = u32::try_from(self.live.len()).unwrap_or(u32::MAX).saturating_add(kept);
+        capacity.free(taken, &self.placed, now)
+    }
+
+    async fn all_wait(&mut self, calls: Vec<(Call, bool)>, why: &str) -> Result<(), store::Error> {
+        for (call, _) in calls {
+            self.waits(&call, why.to_owned()).await?;
+        }
         Ok(())
     }
 
     /// Places what can be placed of these. Returns false when no more fit on the route.
-    async fn place_some(&mut self, calls: Vec<Call>, stopped: bool, capped: &mut Capped) -> Result<bool, store::Error> {
-        for call in calls {
-            let way_out = if stopped {
-                Err("calls are stopped (kill switch)".to_owned())
-            } else if !(self.reconciled && self.shared.ami.is_connected()) {
-                Err("the PBX cannot be reached".to_owned())
-            } else if let Some(barred) = self.heart.barred() {
-                Err(barred.to_string())
-            } else {
-                Ok(())
-            };
-            if let Err(why) = way_out {
-                self.waits(&call, why).await?;
-                continue;
-            }
-            let now = self.shared.clock.now();
-            self.placed.retain(|at| *at > now - TimeDelta::seconds(1));
-            let live = u32::try_from(self.live.len()).unwrap_or(u32::MAX);
-            if self.shared.settings.capacity.free(live, &self.placed, now) == 0 {
+    async fn place_some(&mut self, calls: Vec<(Call, bool)>, capped: &mut Capped) -> Result<bool, store::Error> {
+        for (call, first) in calls {
+            if self.room(first) == 0 {
+                // Whoever comes after this is no first one either.
                 return Ok(false);
             }
+            let now = self.shared.clock.now();
             let prefix = self.shared.settings.rules.prefix(&call.number).map(str::to_owned);
             let allowed = match capped.reached(prefix.as_deref()) {
                 Some(refusal) => Err(refusal),
@@ -451,7 +469,7 @@ impl Dialer {
 
 impl Shared {
     /// Writes a call's end down, has its next number dialled, and tells the engine if it found no route.
-    async fn end(&self, call: &Call, end: End, placing: &Placing) -> Result<(), store::Error> {
+    async fn end(&self, call: &Call, end: &End, placing: &Placing) -> Result<(), store::Error> {
         if let (CallStatus::Completed, Some(connect)) = (end.status, &placing.connect) {
             // They were handed to the PBX, which is all that was asked for.
             for carried in self.store.carried_by(call.id).await? {
@@ -463,21 +481,22 @@ impl Shared {
             CallStatus::Failed if end.found_route => self.next_number(call).await?,
             _ => None,
         };
-        let found_route = end.found_route;
-        if end.status == CallStatus::Failed && found_route {
-            // Somebody must mend the address book; the record and the timeline say which number it was.
-            tracing::warn!(call = %call.id, contact = ?call.contact, nth = call.number_index + 1, "there is no such number");
-            metrics::counter!("ringdown_wrong_numbers_total").increment(1);
-        }
-        metrics::counter!("ringdown_calls_total", "route" => ROUTE, "outcome" => end.status.as_str()).increment(1);
-        if !found_route {
-            metrics::counter!("ringdown_calls_without_route_total", "route" => ROUTE).increment(1);
+        if !self.store.end_call(call.id, end.clone(), next, self.clock.now()).await? {
+            return Ok(());
         }
         tracing::info!(call = %call.id, status = %end.status, cause = end.cause, "call is over");
-        if self.store.end_call(call.id, end, next, self.clock.now()).await? && !found_route {
-            for carried in self.store.carried_by(call.id).await? {
-                self.engine.found_no_route(carried.incident, carried.at).await?;
+        metrics::counter!("ringdown_calls_total", "route" => ROUTE, "outcome" => end.status.as_str()).increment(1);
+        if end.found_route {
+            if end.status == CallStatus::Failed {
+                // Somebody must mend the address book; the record and the timeline say which number it was.
+                tracing::warn!(call = %call.id, contact = ?call.contact, nth = call.number_index + 1, "there is no such number");
+                metrics::counter!("ringdown_wrong_numbers_total").increment(1);
             }
+            return Ok(());
+        }
+        metrics::counter!("ringdown_calls_without_route_total", "route" => ROUTE).increment(1);
+        for carried in self.store.carried_by(call.id).await? {
+            self.engine.found_no_route(carried.incident, carried.at).await?;
         }
         Ok(())
     }

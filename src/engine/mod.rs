@@ -33,7 +33,7 @@ pub use watch::DirectCall;
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
-    escalation::{self, Actor, Calls, Event, Position, Stage, State},
+    escalation::{self, Actor, Calls, Event, Policy, Position, Stage, State},
     failpoint,
     id::IncidentId,
     store::{self, Fact, Incident, NewIncident, Said, Silence, Store},
@@ -60,6 +60,8 @@ pub struct Engine {
     clock: Clock,
     /// A hundred alerts of one key at once would only take each other's version away.
     turns: Arc<[tokio::sync::Mutex<()>; TURNS]>,
+    /// The same for policies in which people take turns.
+    shared_turns: Arc<[tokio::sync::Mutex<()>; TURNS]>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
     /// The silences as they were last read, and of which revision that was.
@@ -97,8 +99,9 @@ impl Engine {
     /// An engine on this store.
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
-        let turns = Arc::new(array::from_fn(|_| tokio::sync::Mutex::default()));
-        Self { store, bus, clock, turns, looked: Arc::default(), silences: Arc::default() }
+        let turns = || Arc::new(array::from_fn(|_| tokio::sync::Mutex::default()));
+        let (turns, shared_turns) = (turns(), turns());
+        Self { store, bus, clock, turns, shared_turns, looked: Arc::default(), silences: Arc::default() }
     }
 
     /// Takes an alert in. When this returns, it is stored.
@@ -106,7 +109,7 @@ impl Engine {
     /// # Errors
     /// If the database does not take it: then nothing is stored and the sender must try again.
     pub async fn raise(&self, alert: Alert) -> Result<Raised, store::Error> {
-        let _turn = self.turn(&alert.dedup_key).lock().await;
+        let _turn = self.turns[place(&alert.dedup_key)].lock().await;
         failpoint::reach("alert.taken");
         for _ in 0..RACES {
             let attempt = match self.store.open_incident(&alert.dedup_key).await? {
@@ -239,13 +242,6 @@ impl Engine {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self, dedup_key: &str) -> &tokio::sync::Mutex<()> {
-        let mut hasher = DefaultHasher::new();
-        dedup_key.hash(&mut hasher);
-        let remainder = hasher.finish() % TURNS as u64;
-        &self.turns[usize::try_from(remainder).unwrap_or_default()]
-    }
-
     async fn due(&self, id: IncidentId) -> Result<(), store::Error> {
         for race in 0..RACES {
             let Some(incident) = self.store.incident(id).await? else { return Ok(()) };
@@ -272,7 +268,19 @@ impl Engine {
         // Somebody asked for a direct call: no silence is meant for it.
         let hushable = !matches!(alert.policy, PolicyChoice::Own(_));
         let subject = hushable.then(|| alert::subject(&alert.content));
-        let choice = self.choose(&alert.policy, subject.as_ref(), &mut facts).await?;
+        let mut choice = self.choose(&alert.policy, subject.as_ref(), &mut facts).await?;
+        // A policy counts whose turn it is: a hundred alerts at once would only take each other's away.
+        let takes_turns = choice.policy.as_ref().is_some_and(Policy::takes_turns);
+        let shared = choice.named.as_ref().filter(|_| takes_turns).map(|named| named.id);
+        let _turn = match shared {
+            Some(policy) => {
+                let turn = self.shared_turns[place(&policy)].lock().await;
+                facts.clear();
+                choice = self.choose(&alert.policy, subject.as_ref(), &mut facts).await?;
+                Some(turn)
+            }
+            None => None,
+        };
         let mut content = alert.content.clone();
         content.severity = choice.severity.unwrap_or(content.severity);
         let summary = content.summary.clone();
@@ -424,6 +432,13 @@ impl Engine {
         self.bus.ring(Bell::Engine);
         self.bus.ring(Bell::Calls);
     }
+}
+
+/// Which of the [`TURNS`] something takes.
+fn place(of: &impl Hash) -> usize {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
 }
 
 /// Somebody else was faster: a moment of random length, so that many do not meet again and again.

@@ -131,7 +131,8 @@ impl Engine {
             // A beat that came in between has found nothing to end: it ends it now.
             if !self.store.missed_beat_told(&heartbeat).await? {
                 let beaten = self.store.heartbeat_by_id(heartbeat.id).await?;
-                if beaten.is_none_or(|now| now.beat_at > heartbeat.beat_at) {
+                // Another beat, not a later one: the clock may have been set back in between.
+                if beaten.is_none_or(|now| now.beat_at != heartbeat.beat_at) {
                     self.raise(missed(&heartbeat, false)).await?;
                 }
             }

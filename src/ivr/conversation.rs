@@ -11,10 +11,12 @@ use crate::{
     agi::{self, Digit, Digits},
     engine::Applied,
     escalation::{Actor, State, stage},
-    failpoint, pin,
+    failpoint,
+    id::IncidentId,
+    pin,
     script::{Action, Line},
     speech::{self, Sound, Speech},
-    store::{Call, Entry, Fact, Incident, Said, Session, SessionIncident},
+    store::{Call, Entry, Fact, Incident, Said, Session},
 };
 
 type Result<T> = std::result::Result<T, Interrupted>;
@@ -54,7 +56,7 @@ const PATIENCE: u32 = 10;
 /// Holds the conversation to its end, and hangs up.
 pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session) -> Result<()> {
     let language = ivr.language(&session);
-    let began_before = session.incidents.iter().any(|carried| carried.said != Said::Waiting);
+    let began_before = session.carried.iter().any(|carried| carried.said != Said::Waiting);
     let pin = session.pin_hash.map_or(Pin::NotNeeded, |hash| Pin::Needed { hash, tries: PIN_TRIES });
     let answered = session.call.answered_at.unwrap_or_else(|| ivr.clock.now());
     let mut this = Conversation { ivr, channel, call: session.call, language, pin, first_word: None };
@@ -96,10 +98,9 @@ impl Conversation<'_> {
     async fn speak_all(&mut self, mut early: Option<Digit>) -> Result<()> {
         loop {
             let Some(session) = self.ivr.store.session(self.call.id).await? else { return Ok(()) };
-            let of = session.incidents.len();
-            let next = (1..)
-                .zip(session.incidents)
-                .find(|(_, carried)| matches!(carried.said, Said::Waiting | Said::Speaking));
+            let of = session.carried.len();
+            let next =
+                (1..).zip(session.carried).find(|(_, carried)| matches!(carried.said, Said::Waiting | Said::Speaking));
             let Some((nth, carried)) = next else {
                 self.offer_all(of).await?;
                 if self.ivr.store.close_call(self.call.id).await? {
@@ -107,19 +108,15 @@ impl Conversation<'_> {
                 }
                 continue;
             };
-            self.take_turn(&carried, nth, of, early.take()).await?;
+            match self.ivr.store.incident(carried.incident).await? {
+                Some(incident) => self.take_turn(&incident, nth, of, early.take()).await?,
+                None => self.ivr.store.said(self.call.id, carried.incident, Said::Taken).await?,
+            }
         }
     }
 
     /// One incident, from its first word to whatever comes of it.
-    async fn take_turn(
-        &mut self,
-        carried: &SessionIncident,
-        nth: usize,
-        of: usize,
-        early: Option<Digit>,
-    ) -> Result<()> {
-        let incident = &carried.incident;
+    async fn take_turn(&mut self, incident: &Incident, nth: usize, of: usize, early: Option<Digit>) -> Result<()> {
         if !matches!(incident.state, State::Escalating { .. }) {
             return self.tell_taken(incident).await;
         }
@@ -159,7 +156,7 @@ impl Conversation<'_> {
                 Some(Action::Repeat) => spoken = 0,
                 Some(Action::Next) if of > 1 => return self.undecided_turn(incident).await,
                 Some(action @ (Action::Acknowledge | Action::Escalate | Action::Resolve)) => {
-                    if self.act(carried, action).await? {
+                    if self.act(incident, action).await? {
                         return Ok(());
                     }
                 }
@@ -207,14 +204,14 @@ impl Conversation<'_> {
             match self.ivr.script.keypad().action(digit.as_char()) {
                 Some(Action::Acknowledge) if !self.may(Action::Acknowledge).await? => {}
                 Some(Action::Acknowledge) => {
-                    for carried in &open {
-                        self.ivr.engine.acknowledge(carried.incident.id, self.actor()).await?;
+                    for incident in &open {
+                        self.ivr.engine.acknowledge(*incident, self.actor()).await?;
                     }
                     return self.say(&Line::AcknowledgedAll { count: open.len() }).await;
                 }
                 Some(Action::Repeat) => {
-                    for carried in &open {
-                        self.ivr.store.said(self.call.id, carried.incident.id, Said::Waiting).await?;
+                    for incident in &open {
+                        self.ivr.store.said(self.call.id, *incident, Said::Waiting).await?;
                     }
                     return Ok(());
                 }
@@ -225,26 +222,21 @@ impl Conversation<'_> {
     }
 
     /// What this call has spoken, and nobody has taken.
-    async fn undecided(&self) -> Result<Vec<SessionIncident>> {
-        let session = self.ivr.store.session(self.call.id).await?;
-        let incidents = session.map(|session| session.incidents).unwrap_or_default();
-        let open = |carried: &SessionIncident| {
-            carried.said == Said::Unanswered && matches!(carried.incident.state, State::Escalating { .. })
-        };
-        Ok(incidents.into_iter().filter(open).collect())
+    async fn undecided(&self) -> Result<Vec<IncidentId>> {
+        Ok(self.ivr.store.undecided(self.call.id).await?)
     }
 
     /// Does what a key says. Returns whether it counted, and so ended the incident's turn.
-    async fn act(&mut self, carried: &SessionIncident, action: Action) -> Result<bool> {
+    async fn act(&mut self, incident: &Incident, action: Action) -> Result<bool> {
         if !self.may(action).await? {
             return Ok(false);
         }
-        let (id, by) = (carried.incident.id, self.actor());
+        let (id, by) = (incident.id, self.actor());
         let engine = &self.ivr.engine;
         let applied = match action {
             Action::Acknowledge => engine.acknowledge(id, by).await,
             // As it stood when it was spoken: a doubled key counts once.
-            Action::Escalate => engine.escalate(id, Some(stage(&carried.incident.state)), by).await,
+            Action::Escalate => engine.escalate(id, Some(stage(&incident.state)), by).await,
             _ => engine.resolve(id, by).await,
         };
         failpoint::reach("key.stored");

@@ -103,8 +103,10 @@ impl Ivr {
         metrics::gauge!("ringdown_agi_sessions").increment(1);
         let span = tracing::info_span!("agi", %call);
         // Several incidents in one call are in the trace of the first.
-        let traced = known.incidents.iter().find_map(|carried| carried.incident.traceparent.as_deref());
-        trace::follow(&span, traced);
+        if trace::is_on() {
+            let traced = self.store.trace_of(call).await.ok().flatten();
+            trace::follow(&span, traced.as_deref());
+        }
         let ended = conversation::hold(self, session, known).instrument(span).await;
         metrics::gauge!("ringdown_agi_sessions").decrement(1);
         match ended {

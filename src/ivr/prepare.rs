@@ -13,17 +13,21 @@ use crate::{
 /// The names of sounds that the dialplan plays, or that stand in for others.
 pub const STANDING: [&str; 3] = ["one-moment", "try-later", "beeps"];
 
+/// Of a call that carries many incidents so many are made ready: the others when their turn comes.
+const AHEAD: usize = 8;
+
 impl Ivr {
-    /// Renders, in the background, what the first incident of a call needs, while its phone rings.
+    /// Renders, in the background, what the first incidents of a call need, while its phone rings.
     pub fn prepare(&self, call: CallId) {
         let ivr = self.clone();
         tokio::spawn(async move {
             let Ok(Some(session)) = ivr.store.session(call).await else { return };
             let language = ivr.language(&session);
-            let of = session.incidents.len();
-            for (nth, carried) in (1..).zip(&session.incidents) {
+            let of = session.carried.len();
+            for (nth, carried) in (1..).zip(&session.carried).take(AHEAD) {
+                let Ok(Some(incident)) = ivr.store.incident(carried.incident).await else { continue };
                 // What fails here fails again when it is spoken, and is told there.
-                let _ = ivr.alert_sound(language, &carried.incident, nth, of).await;
+                let _ = ivr.alert_sound(language, &incident, nth, of).await;
             }
         });
     }

@@ -4,6 +4,7 @@
 
 pub mod cause;
 pub mod destination;
+pub mod turns;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -17,6 +18,13 @@ pub struct Capacity {
 }
 
 impl Capacity {
+    /// Calls at once that are kept for policies that have none up: a storm must not take every line. Whoever has
+    /// fewer than four lines has none to spare.
+    #[must_use]
+    pub fn reserve(&self) -> u32 {
+        if self.concurrent < 4 { 0 } else { self.concurrent.div_ceil(10) }
+    }
+
     /// How many calls may be placed now, given how many are live and when the last ones were placed.
     #[must_use]
     pub fn free(&self, live: u32, placed: &[DateTime<Utc>], now: DateTime<Utc>) -> u32 {
@@ -42,5 +50,7 @@ mod tests {
         assert_eq!(capacity.free(2, &placed, now), 1);
         // A clock that was set back leaves instants in the future behind: they do not count.
         assert_eq!(capacity.free(0, &[now + TimeDelta::minutes(10); 5], now), 3);
+        let reserves = [1, 3, 4, 10, 11, 150].map(|concurrent| Capacity { concurrent, per_second: 3 }.reserve());
+        assert_eq!(reserves, [0, 0, 1, 1, 2, 15]);
     }
 }

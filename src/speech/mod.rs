@@ -81,6 +81,8 @@ pub struct Speech {
     rate: u32,
     /// Whether the engine spoke when it was last asked to.
     works: Arc<AtomicBool>,
+    /// Whether the last sound could be kept.
+    keeps: Arc<AtomicBool>,
 }
 
 /// Between two parts of a sound.
@@ -106,6 +108,7 @@ impl Speech {
             at_once: Arc::new(Semaphore::new(settings.at_once)),
             rate,
             works: Arc::new(AtomicBool::new(true)),
+            keeps: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -177,6 +180,12 @@ impl Speech {
         self.works.load(Ordering::Relaxed)
     }
 
+    /// Whether the last sound could be kept.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
+    }
+
     /// The directory as the PBX sees it.
     #[must_use]
     pub fn directory_on_pbx(&self) -> &Path {
@@ -239,9 +248,8 @@ impl Speech {
     }
 
     fn keep(&self, name: &str, pcm: &Pcm) -> Result<(), Error> {
-        self.cache.put(name, &pcm.to_wav()?).map_err(|error| {
-            self.works.store(false, Ordering::Relaxed);
-            Error::Disk(error.to_string())
-        })
+        let kept = self.cache.put(name, &pcm.to_wav()?);
+        self.keeps.store(kept.is_ok(), Ordering::Relaxed);
+        kept.map_err(|error| Error::Disk(error.to_string()))
     }
 }

@@ -20,6 +20,7 @@ mod incidents;
 mod logins;
 mod named;
 mod nodes;
+mod place;
 mod policies;
 mod reminders;
 mod routing;
@@ -35,11 +36,12 @@ mod watch;
 mod webhooks;
 mod writer;
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
+use place::Place;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlErr};
 use writer::{Tx, Writer};
 
@@ -64,7 +66,7 @@ pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
 pub use schedules::{ImportCounts, ImportedDuty, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
-pub use sessions::{Said, Session, SessionIncident};
+pub use sessions::{Said, Session};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};
@@ -91,6 +93,9 @@ pub enum Error {
     /// The database did not do it, for whatever reason: nothing was changed.
     #[error("database unavailable: {0}")]
     Unavailable(String),
+    /// The file of a SQLite database is not the one that was opened: what is written would be lost.
+    #[error("database unavailable: its file was moved, replaced or deleted while it was in use")]
+    Displaced,
 }
 
 impl Error {
@@ -125,7 +130,7 @@ impl Store {
     /// # Errors
     /// If it cannot be reached, or its schema is of a newer version than this program.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        keep_private(url)?;
+        let place = Place::make(url)?;
         let write = connect(url, 1).await?;
         Migrator::up(&write, None).await?;
         let read = connect(url, READERS).await?;
@@ -134,7 +139,7 @@ impl Store {
             let url = url.clone();
             Box::pin(async move { connect(&url, 1).await })
         };
-        let store = Self { read, writer: Writer::start(write, anew) };
+        let store = Self { read, writer: Writer::start(write, place, anew) };
         store.index_contacts().await?;
         Ok(store)
     }
@@ -145,7 +150,7 @@ impl Store {
         let disconnected = DatabaseConnection::default();
         Self {
             read: disconnected.clone(),
-            writer: Writer::start(disconnected, || Box::pin(async { Err(Error::stopped()) })),
+            writer: Writer::start(disconnected, Place::default(), || Box::pin(async { Err(Error::stopped()) })),
         }
     }
 
@@ -154,7 +159,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn migrate(url: &str) -> Result<usize, Error> {
-        keep_private(url)?;
+        Place::make(url)?;
         let database = connect(url, 1).await?;
         let pending = Migrator::get_pending_migrations(&database).await?.len();
         Migrator::up(&database, None).await?;
@@ -186,17 +191,10 @@ impl Store {
     }
 }
 
-/// Makes a SQLite file that only we can read: it holds people's numbers. What SQLite puts beside it
-/// has the same mode.
-fn keep_private(url: &str) -> Result<(), Error> {
-    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
-    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path.trim_start_matches("//"));
-    made.map(drop).map_err(|error| Error::Unavailable(format!("{path}: {error}")))
-}
-
 async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {
     let url = match url.strip_prefix("sqlite:") {
-        Some(path) => format!("sqlite://{}?mode=rwc", path.trim_start_matches("//")),
+        // Never made here: what is missing later was there before, and an empty one would take its place.
+        Some(path) => format!("sqlite://{}?mode=rw", path.trim_start_matches("//")),
         None => url.to_owned(),
     };
     let mut options = ConnectOptions::new(url);

@@ -13,14 +13,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Error, Fact, Incident, Store,
-    calls::{self, Call, CallStatus, of_call},
+    Error, Fact, Store,
+    calls::{self, Call, CallStatus, Carried, of_call},
     timeline,
 };
-use crate::store::writer::Tx;
 use crate::{
-    escalation::Position,
     id::{CallId, IncidentId},
+    store::writer::Tx,
 };
 
 /// What became of an incident in a call.
@@ -75,19 +74,9 @@ pub struct Session {
     pub language: Option<String>,
     /// What is kept of the contact's PIN, if they have one.
     pub pin_hash: Option<String>,
-    /// What it carries, in the order in which it is spoken.
-    pub incidents: Vec<SessionIncident>,
-}
-
-/// One incident in a call.
-#[derive(Clone, Debug)]
-pub struct SessionIncident {
-    /// The incident as it stands, with its members.
-    pub incident: Incident,
-    /// For which attempt it is spoken.
-    pub at: Position,
-    /// What became of it.
-    pub said: Said,
+    /// What it carries, in the order in which it is spoken. That may be thousands: none of them is read
+    /// before its turn comes.
+    pub carried: Vec<Carried>,
 }
 
 impl Store {
@@ -103,13 +92,31 @@ impl Store {
         };
         let pin_hash = contact.as_ref().and_then(|contact| contact.pin_hash.clone());
         let language = contact.map(|contact| contact.data.language);
-        let mut incidents = Vec::new();
-        for carried in self.carried_by(id).await? {
-            if let Some(incident) = self.incident(carried.incident).await? {
-                incidents.push(SessionIncident { incident, at: carried.at, said: carried.said });
-            }
-        }
-        Ok(Some(Session { call, language, pin_hash, incidents }))
+        let carried = self.carried_by(id).await?;
+        Ok(Some(Session { call, language, pin_hash, carried }))
+    }
+
+    /// What a call has spoken, and nobody has taken.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn undecided(&self, call: CallId) -> Result<Vec<IncidentId>, Error> {
+        let escalating = Query::select()
+            .column(incident::Column::Id)
+            .from(incident::Entity)
+            .and_where(incident::Column::State.eq("escalating"))
+            .to_owned();
+        let rows: Vec<Uuid> = call_incident::Entity::find()
+            .select_only()
+            .column(call_incident::Column::IncidentId)
+            .filter(call_incident::Column::CallId.eq(call.0))
+            .filter(call_incident::Column::Said.eq(Said::Unanswered.as_str()))
+            .filter(call_incident::Column::IncidentId.in_subquery(escalating))
+            .order_by_asc(call_incident::Column::Ordinal)
+            .into_tuple()
+            .all(&self.read)
+            .await?;
+        Ok(rows.into_iter().map(IncidentId).collect())
     }
 
     /// The callee hears this incident from now on.

@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Error, events};
+use super::{Error, events, place::Place};
 use crate::failpoint;
 
 /// Writes that may wait at once; one more waits for room outside.
@@ -54,13 +54,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// `connect` makes the connection anew after it was found broken.
-    pub(super) fn start<C>(database: DatabaseConnection, connect: C) -> Self
+    pub(super) fn start<C>(database: DatabaseConnection, place: Place, connect: C) -> Self
     where
         C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send + 'static,
     {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let events = watch::Sender::new(0);
-        tokio::spawn(run(database, connect, queue, events.clone()));
+        tokio::spawn(run(database, place, connect, queue, events.clone()));
         Self { jobs, events }
     }
 
@@ -95,8 +95,13 @@ impl Writer {
     }
 }
 
-async fn run<C>(database: DatabaseConnection, connect: C, mut queue: mpsc::Receiver<Job>, events: watch::Sender<u64>)
-where
+async fn run<C>(
+    database: DatabaseConnection,
+    mut place: Place,
+    connect: C,
+    mut queue: mpsc::Receiver<Job>,
+    events: watch::Sender<u64>,
+) where
     C: Fn() -> BoxFuture<'static, Result<DatabaseConnection, Error>> + Send,
 {
     let mut database = Some(database);
@@ -107,13 +112,17 @@ where
         for job in &batch {
             metrics::histogram!("ringdown_store_queue_seconds").record(began - job.since);
         }
-        let connection = match database.take() {
-            Some(connection) => Ok(connection),
-            None => connect().await,
+        let connection = match (place.check(), database.take()) {
+            (Err(displaced), known) => {
+                database = known;
+                Err(displaced)
+            }
+            (Ok(()), Some(connection)) => Ok(connection),
+            (Ok(()), None) => connect().await,
         };
         match connection {
             Ok(connection) => {
-                let state = commit(&connection, batch.drain(..), &events).await;
+                let state = commit(&connection, &mut place, batch.drain(..), &events).await;
                 metrics::histogram!("ringdown_store_commit_duration_seconds").record(began.elapsed());
                 if state == Connection::Sound {
                     database = Some(connection);
@@ -122,6 +131,7 @@ where
                     // Closing may wait for what is stuck on it; nobody needs to wait for that.
                     tracing::error!("the database connection is given up after an error; making a new one");
                     tokio::spawn(connection.close());
+                    place.connects_anew();
                 }
             }
             Err(error) => {
@@ -145,6 +155,7 @@ enum Connection {
 /// itself, nobody is told that anything was done.
 async fn commit(
     database: &DatabaseConnection,
+    place: &mut Place,
     mut jobs: impl Iterator<Item = Job>,
     events: &watch::Sender<u64>,
 ) -> Connection {
@@ -184,6 +195,11 @@ async fn commit(
     match transaction.commit().await {
         Ok(()) => {
             failpoint::reach("commit.after");
+            // After the commit, since what was there before may be gone by then.
+            if let Err(displaced) = place.check() {
+                refuse(waiting.into_iter().map(|(done, _)| done), &displaced);
+                return Connection::Sound;
+            }
             if tells {
                 events.send_modify(|commits| *commits = commits.wrapping_add(1));
             }

@@ -177,7 +177,8 @@ pub fn unknown(
         came_about && !roll.calls.contains(&call.id)
     };
     let missing: BTreeSet<CallId> = calls.iter().filter(has_none).map(|call| call.id).collect();
-    since.retain(|id, _| missing.contains(id));
+    // What is in the future was noted before the clock was set back: counted anew.
+    since.retain(|id, at| missing.contains(id) && *at <= now);
     for id in &missing {
         since.entry(*id).or_insert(roll.asked);
     }
@@ -339,7 +340,9 @@ mod tests {
         assert_eq!(look(119, &[other.id, new.id]), []);
         assert_eq!(look(120, &[other.id, new.id]), [one.id]);
         assert_eq!(look(130, &[one.id, other.id, new.id]), [], "it was there all the time");
-        assert_eq!(look(140, &[other.id, new.id]), [], "counted anew");
+        assert_eq!(look(740, &[other.id, new.id]), [], "counted anew");
+        assert_eq!(look(140, &[other.id, new.id]), [], "the clock was set back: counted anew");
+        assert_eq!(look(160, &[other.id, new.id]), [one.id]);
         assert_eq!(unknown(&calls, None, &mut since, at(200)), [], "nobody can say");
         assert!(since.is_empty());
     }

@@ -1,16 +1,19 @@
 //! What is on the bad days: a server that dies, a PBX that is away, speech that fails, strangers on FastAGI.
 
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use lab::settings::{Settings, Step};
+use lab::{
+    settings::{Settings, Step},
+    wait::until,
+};
 use ringdown::script::{Alert, Line};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::harness::{ANA, BEN, story, story_mut, story_on};
+use crate::harness::{ANA, BEN, SOON, story, story_mut, story_on};
 
 fn ana(settings: &mut Settings) {
     settings.policy("night", &[Step { targets: &["Ana"], delay: 60, ..Step::default() }]);
@@ -78,7 +81,7 @@ async fn while_the_pbx_is_away_a_call_waits_and_nothing_is_used_up() {
         h.expects_error("manager connection is down");
         h.expects_error("a call waits");
         h.telephony.pbx.kill().await?;
-        lab::wait::until("the loss is noticed", Duration::from_secs(30), async || {
+        until("the loss is noticed", Duration::from_secs(30), async || {
             Ok((!h.server.part_works("pbx").await?).then_some(()))
         })
         .await?;
@@ -98,10 +101,19 @@ async fn while_the_pbx_is_away_a_call_waits_and_nothing_is_used_up() {
 /// An engine that speaks every text but one.
 fn engine_that_chokes(on: &str) -> Result<tempfile::TempPath> {
     let real = lab::parts::espeak()?;
-    let script = format!(
-        "#!/bin/sh\ntext=$(cat)\ncase $text in *\"{on}\"*) sleep 600 ;; esac\nprintf '%s\\n' \"$text\" | exec {} \"$@\"\n",
+    engine(&format!(
+        "text=$(cat)\ncase $text in *\"{on}\"*) sleep 600 ;; esac\nprintf '%s\\n' \"$text\" | exec {} \"$@\"",
         real.display()
-    );
+    ))
+}
+
+/// An engine whose own files may be as large as they like, whatever holds for whoever starts it.
+fn engine_without_limits() -> Result<tempfile::TempPath> {
+    engine(&format!("ulimit -S -f unlimited\nexec {} \"$@\"", lab::parts::espeak()?.display()))
+}
+
+fn engine(script: &str) -> Result<tempfile::TempPath> {
+    let script = format!("#!/bin/sh\n{script}\n");
     let file = tempfile::Builder::new().suffix(".sh").tempfile()?;
     std::fs::write(file.path(), script)?;
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o755))?;
@@ -134,6 +146,92 @@ async fn a_text_that_cannot_be_spoken_is_replaced_by_the_stand_in_and_delays_no_
         h.told(&bad, "speech_failed").await?;
         ana.is_hung_up().await?;
         ben.is_hung_up().await?;
+        Ok(())
+    })
+    .await;
+}
+
+/// The standing prompts are made, the last of them included.
+async fn prompts_are_ready(sounds: &Path) -> Result<()> {
+    until("the prompts are made", SOON, async || Ok(sounds.join("try-later.wav").exists().then_some(()))).await
+}
+
+#[tokio::test]
+async fn a_full_sound_directory_delays_nobody_and_the_stand_in_is_heard() {
+    // On PostgreSQL: of all that the server writes only sounds are large then.
+    let url = lab::postgres::database().await.expect("a database");
+    let engine = engine_without_limits().expect("an engine");
+    let program = engine.to_string_lossy().into_owned();
+    let full = move |settings: &mut Settings| {
+        ana(settings);
+        settings.set("speech.program", program.as_str());
+        settings.set("database.url", url).set("log.level", "warn");
+    };
+    story(full, async |h| {
+        h.expects_error("cannot write to the sound directory");
+        let sounds = h.server.directory().join("data/sounds");
+        prompts_are_ready(&sounds).await?;
+        // A second of speech and not more, in the middle of whose writing the disk is full.
+        h.server.limit_files(Some(16_000)).await?;
+        let id = h.raise("Disk full on db-01").await?;
+        let ana = h.phone(ANA);
+        ana.rings().await?.answers().await?;
+        ana.hears_line(&Line::StandIn).await?;
+        ana.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        h.told(&id, "speech_failed").await?;
+        ana.hears_line(&Line::Acknowledged).await?;
+        ana.is_hung_up().await?;
+        assert!(!h.server.part_works("speech").await?);
+        let halves =
+            std::fs::read_dir(&sounds)?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        assert_eq!(halves.filter(|name| name.starts_with('.')).count(), 0, "nothing half-written stays");
+
+        h.server.limit_files(None).await?;
+        let id = h.raise("Disk full on db-02").await?;
+        ana.rings().await?.answers().await?;
+        ana.hears_alert("Disk full on db-02").await?;
+        ana.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        ana.is_hung_up().await?;
+        assert!(h.server.part_works("speech").await?);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_sound_directory_whoever_answers_hears_beeps_and_can_acknowledge() {
+    story(ana, async |h| {
+        h.expects_error("cannot write to the sound directory");
+        h.expects_error("cannot be spoken");
+        let sounds = h.server.directory().join("data/sounds");
+        prompts_are_ready(&sounds).await?;
+        std::fs::rename(&sounds, sounds.with_extension("away"))?;
+        std::fs::write(&sounds, "no directory")?;
+        let id = h.raise("Disk full").await?;
+        let ana = h.phone(ANA);
+        // What is left are the PBX's own sounds.
+        ana.rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        h.told(&id, "speech_failed").await?;
+        ana.is_hung_up().await?;
+        until("it is told", SOON, async || {
+            let (_, state) = h.server.api.ask(reqwest::Method::GET, "/readyz", None).await?;
+            let parts = state["parts"].as_array().context("parts")?;
+            let speech = parts.iter().find(|part| part["name"] == "speech").context("speech")?;
+            Ok((speech["ok"] == false && speech["detail"].to_string().contains("sound directory")).then_some(()))
+        })
+        .await?;
+        // It is back: everything is spoken again, as if nothing had been.
+        std::fs::remove_file(&sounds)?;
+        std::fs::rename(sounds.with_extension("away"), &sounds)?;
+        let id = h.raise("Disk full on db-02").await?;
+        ana.rings().await?.answers().await?;
+        ana.hears_alert("Disk full on db-02").await?;
+        ana.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        ana.is_hung_up().await?;
         Ok(())
     })
     .await;

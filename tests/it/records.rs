@@ -342,10 +342,12 @@ async fn a_session_writes_down_what_was_heard_and_pressed(database: Database) {
     let actor = ringdown::escalation::Actor::Number { number: number(ANN), call: call.id };
     scene.engine.acknowledge(second, actor).await.expect("an answer");
     let session = scene.store.session(call.id).await.expect("an answer").expect("it is there");
-    let said: Vec<_> = session.incidents.iter().map(|carried| (carried.incident.id, carried.said)).collect();
+    let said: Vec<_> = session.carried.iter().map(|carried| (carried.incident, carried.said)).collect();
     assert_eq!(said, [(first, Said::Speaking), (second, Said::Acknowledged)]);
     assert_eq!((session.call.id, session.language), (call.id, None));
-    assert_eq!(session.incidents[0].incident.content.members, [member("", "warning", true)]);
+    assert!(scene.store.undecided(call.id).await.expect("an answer").is_empty());
+    scene.store.said(call.id, first, Said::Unanswered).await.expect("it is stored");
+    assert_eq!(scene.store.undecided(call.id).await.expect("an answer"), [first]);
     assert!(scene.store.session(ringdown::id::CallId::generate()).await.expect("an answer").is_none());
 
     let told = |facts: &[Fact]| facts.iter().map(Fact::sentence).collect::<Vec<_>>();

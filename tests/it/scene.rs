@@ -226,7 +226,9 @@ impl Scene {
 
     /// The calls that wait and may be placed.
     pub async fn claimable(&self) -> Vec<Call> {
-        self.store.claimable_calls(None, 1000).await.expect("the database answers")
+        let waiting = self.store.waiting_calls().await.expect("the database answers");
+        let ids: Vec<_> = waiting.into_iter().map(|(call, _)| call).collect();
+        self.store.pending_among(&ids).await.expect("the database answers")
     }
 
     /// The calls that wait, oldest first.

@@ -49,8 +49,11 @@ on_both_databases! {
 }
 
 const BEN: &str = "+393331234503";
+/// So long the self-audit may take to find what is broken.
+const MINUTE: Duration = Duration::from_secs(60);
 
-async fn sql(url: &str, statement: &str) {
+/// Somebody does this to a database, beside the server.
+pub async fn sql(url: &str, statement: &str) {
     let url = url.replace("sqlite:", "sqlite://");
     let connection = sea_orm::Database::connect(url).await.expect("the database opens");
     connection.execute_unprepared(statement).await.expect("the database does it");
@@ -433,4 +436,64 @@ fn the_rules_are_valid_and_do_what_they_say() {
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{arguments:?}:\n{}", String::from_utf8_lossy(&said));
     }
+}
+
+/// What the self-audit of a running server finds, once it finds something.
+async fn finds(server: &Server, check: &str) -> Result<Value> {
+    let found = until(format!("the self-audit finds {check}"), MINUTE, async || {
+        let (_, state) = server.api.ask(reqwest::Method::GET, "/readyz", None).await?;
+        let findings = state["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(findings.iter().find(|finding| finding["check"] == check).cloned())
+    });
+    let found = found.await?;
+    let name = format!("ringdown_self_audit_findings{{check=\"{check}\"}}");
+    ensure!(figure(&server.api, &name).await? == 1.0, "{name}");
+    ensure!(!server.part_works("self_audit").await?);
+    Ok(found)
+}
+
+#[tokio::test]
+async fn a_running_server_finds_a_call_that_the_pbx_has_forgotten_a_worker_that_has_stopped_and_rows_that_were_spoilt()
+{
+    let ana = |settings: &mut Settings| {
+        settings.policy("night", &[Step { targets: &["Ana"], delay: 3600, ..Step::default() }]);
+        settings.set("watch.audit_every", 5).set("asterisk.ring_timeout", 120);
+    };
+    story(ana, async |h| {
+        h.expects_error("the self-audit has found something");
+        h.expects_error("the dialer cannot look at the calls");
+        let database = format!("sqlite:{}/data/ringdown.db", h.server.directory().display());
+        let id = h.raise("Disk full").await?;
+        h.phone(ANA).rings().await?;
+        h.told(&id, "ringing").await?;
+        // Somebody is on the line, of whom the PBX knows nothing. The dialer would find that out and finish it
+        // within seconds; by a number that is none it is kept from that, and from all its work.
+        let forgotten = CallId::generate();
+        let columns = "contact_id, contact_name, number_index, closed, token, created_at, dialed_at, ringing_at, \
+                       found_route, heard_ms, heard, digits, given_up";
+        let blob = format!("x'{}'", forgotten.0.simple());
+        let copy = format!(
+            "INSERT INTO call (id, status, line, number, {columns}) \
+             SELECT {blob}, 'answered', 'nobody', 'no number', {columns} FROM call LIMIT 1"
+        );
+        sql(&database, &copy).await;
+        let found = finds(&h.server, "call_unknown").await?;
+        ensure!(found["detail"].as_str().is_some_and(|detail| detail.contains(&forgotten.to_string())), "{found}");
+        finds(&h.server, "dialer").await?;
+        // With a number it can be read, and is finished by the dialer itself, which goes on.
+        sql(&database, &format!("UPDATE call SET number = '{BEN}' WHERE id = {blob}")).await;
+        until("nothing is amiss", MINUTE, async || Ok(h.server.part_works("self_audit").await?.then_some(()))).await?;
+        let call = h.server.api.get(&format!("/api/v2/calls/{forgotten}")).await?;
+        ensure!(!call["ended_at"].is_null() && call["failure"] == "its end was not reported", "{call}");
+
+        sql(&database, "UPDATE incident SET due_at = NULL").await;
+        finds(&h.server, "incident_deadline").await?;
+        h.phone(ANA).answers().await?.hears_something().await?.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        h.phone(ANA).is_hung_up().await?;
+        sql(&database, "UPDATE incident SET state = 'held'").await;
+        finds(&h.server, "incident_state").await?;
+        Ok(())
+    })
+    .await;
 }

@@ -1,10 +1,13 @@
 //! The queue: what waits to be placed, who joins what, and what nobody needs any more.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select,
     sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
 };
 use uuid::Uuid;
@@ -13,7 +16,7 @@ use super::{Call, CallStatus, NewCall, line, number, of_call, read, read_carried
 use crate::store::writer::Tx;
 use crate::{
     escalation::{Placing, Policy, Position},
-    id::{self, CallId, ContactId, IncidentId},
+    id::{self, CallId, ContactId, IncidentId, PolicyId},
     phone::PhoneNumber,
     store::{Entry, Error, Fact, Said, Store, timeline},
 };
@@ -28,22 +31,52 @@ impl Store {
         Ok(placings(&self.read, &incidents).await?.into_iter().next().unwrap_or_default())
     }
 
-    /// Calls that wait and may be placed: about something that still escalates, to somebody who is
-    /// not on the line already. Oldest first, from behind `after` on.
+    /// Calls that wait and may be placed, and under which policy: about something that still escalates, to
+    /// somebody who is not on the line already. Oldest first.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn claimable_calls(&self, after: Option<CallId>, limit: u64) -> Result<Vec<Call>, Error> {
-        let mut query = call::Entity::find();
-        if let Some(after) = after {
-            query = query.filter(call::Column::Id.gt(after.0));
-        }
-        let rows = query
+    pub async fn waiting_calls(&self) -> Result<Vec<(CallId, Option<PolicyId>)>, Error> {
+        let rows: Vec<(Uuid, Option<Uuid>)> = with_policy()
+            .column(call::Column::Id)
+            .column(incident::Column::PolicyId)
             .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
             .filter(line_is_free())
             .filter(still_needed())
             .order_by_asc(call::Column::Id)
-            .limit(limit)
+            .into_tuple()
+            .all(&self.read)
+            .await?;
+        Ok(rows.into_iter().map(|(call, policy)| (CallId(call), policy.map(PolicyId))).collect())
+    }
+
+    /// How many calls are on the line under each policy.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn policies_on_the_line(&self) -> Result<HashMap<Option<PolicyId>, u32>, Error> {
+        let rows: Vec<Option<Uuid>> = with_policy()
+            .column(incident::Column::PolicyId)
+            .filter(status_in(&CallStatus::ON_THE_LINE))
+            .into_tuple()
+            .all(&self.read)
+            .await?;
+        let mut calls = HashMap::new();
+        for policy in rows {
+            *calls.entry(policy.map(PolicyId)).or_default() += 1;
+        }
+        Ok(calls)
+    }
+
+    /// Those of these calls that wait still, oldest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn pending_among(&self, ids: &[CallId]) -> Result<Vec<Call>, Error> {
+        let rows = call::Entity::find()
+            .filter(call::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+            .order_by_asc(call::Column::Id)
             .all(&self.read)
             .await?;
         rows.into_iter().map(read).collect()
@@ -172,12 +205,7 @@ async fn joinable(tx: &Tx, incident: IncidentId, live: Vec<call::Model>) -> Resu
 
 /// What a call carries, if it is one incident alone: of several, none is to be placed in a way of its own.
 async fn alone(db: &impl ConnectionTrait, call: Uuid) -> Result<Vec<IncidentId>, Error> {
-    let rows = call_incident::Entity::find()
-        .filter(call_incident::Column::CallId.eq(call))
-        .order_by_asc(call_incident::Column::Ordinal)
-        .limit(2)
-        .all(db)
-        .await?;
+    let rows = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(call)).limit(2).all(db).await?;
     if rows.len() > 1 {
         return Ok(Vec::new());
     }
@@ -302,6 +330,19 @@ async fn carry(
 
 fn queued(to: &str, number: &PhoneNumber, index: u32) -> Fact {
     Fact::CallQueued { to: to.to_owned(), number: number.as_str().to_owned(), nth_number: index + 1 }
+}
+
+/// Calls with the first incident that each carries, whose policy counts as the call's.
+fn with_policy() -> Select<call::Entity> {
+    let carried = call_incident::Entity::belongs_to(call::Entity);
+    let carried = carried.from(call_incident::Column::CallId).to(call::Column::Id);
+    let first = call_incident::Entity::belongs_to(incident::Entity);
+    let first = first.from(call_incident::Column::IncidentId).to(incident::Column::Id);
+    call::Entity::find()
+        .select_only()
+        .join_rev(JoinType::InnerJoin, carried.into())
+        .join(JoinType::InnerJoin, first.into())
+        .filter(call_incident::Column::Ordinal.eq(0))
 }
 
 fn escalating() -> SelectStatement {
