@@ -1,7 +1,7 @@
 //! Asterisk's manager interface (AMI), the client's side: connect, log in, act, listen, reconnect.
 //!
 //! Knows the wire and nothing else: not what a call is, not who is called. One task owns the socket;
-//! `Client`s ask it to act, `Notices` tells what happens. Needs `read=call` and
+//! `Client`s ask it to act, `Notices` tells what happens. Needs `read=call,system` and
 //! `write=originate,call` in `manager.conf`; connected means that the login was answered with success.
 //!
 //! What stays true, whatever the other side does:

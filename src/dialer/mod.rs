@@ -18,7 +18,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -49,6 +52,9 @@ use crate::{
 const POLL: Duration = Duration::from_millis(500);
 /// How often the PBX is asked which calls it knows.
 const ROLL: Duration = Duration::from_secs(10);
+/// How long a PBX that lets us in is waited for until it says that it has booted: one whose manager user has no
+/// `read=system` never says so.
+const BOOTS: Duration = Duration::from_secs(10);
 /// Queued calls that are read at once.
 const BATCH: usize = 200;
 /// Steps that may wait for one call's task. A call has some forty events.
@@ -116,6 +122,8 @@ pub struct Dialer {
     /// The rows were compared with the live channels since the connection came up, and no event was
     /// missed since. Nothing is placed before that: a call that has no channel yet would be taken for lost.
     reconciled: bool,
+    /// The PBX lets us in, and has not said yet that all of it is up: until then it is given time.
+    boots: Option<Instant>,
     /// A manager connection was up before.
     connected_before: bool,
     recorder: Recorder,
@@ -170,6 +178,7 @@ impl Dialer {
             waiting: HashMap::new(),
             tasks: TaskTracker::new(),
             reconciled: false,
+            boots: None,
             connected_before: false,
             recorder,
             heart,
@@ -219,6 +228,10 @@ impl Dialer {
 
     async fn notice(&mut self, notice: Notice) {
         match notice {
+            Notice::Event(message) if message.event() == Some("FullyBooted") => {
+                self.boots = None;
+                self.pass().await;
+            }
             Notice::Event(message) => {
                 let Some(id) = progress::call_of(&message) else { return };
                 self.recorder.record(id, &message, self.shared.clock.now());
@@ -233,6 +246,7 @@ impl Dialer {
                 if std::mem::replace(&mut self.connected_before, true) {
                     metrics::counter!("ringdown_ami_reconnects_total").increment(1);
                 }
+                self.boots = Some(Instant::now() + BOOTS);
                 self.reconcile().await;
                 self.pass().await;
             }
@@ -352,7 +366,8 @@ impl Dialer {
         } else {
             self.heart.barred().map(|barred| barred.to_string())
         };
-        if no_way_out.is_none() && self.room(true) == 0 {
+        // Whoever waits for a PBX that starts need not be told so: it takes seconds.
+        if no_way_out.is_none() && (self.is_booting() || self.room(true) == 0) {
             return Ok(());
         }
         let waiting = self.shared.store.waiting_calls().await?;
@@ -372,6 +387,17 @@ impl Dialer {
             }
         }
         Ok(())
+    }
+
+    /// Whether the PBX is not yet to be trusted with a call: it lets managers in before its channel drivers are up.
+    fn is_booting(&mut self) -> bool {
+        let Some(until) = self.boots else { return false };
+        if Instant::now() < until {
+            return true;
+        }
+        self.boots = None;
+        tracing::warn!("the PBX does not say whether it is fully booted: its manager user has no read=system");
+        false
     }
 
     /// How many calls may be placed now: the `first` of a policy, or any.

@@ -11,7 +11,7 @@ use crate::{
 
 /// The events that tell about calls.
 pub(super) const EVENTS: &[&str] =
-    &["Newchannel", "Newstate", "DialState", "DialEnd", "HangupRequest", "Hangup", "OriginateResponse"];
+    &["FullyBooted", "Newchannel", "Newstate", "DialState", "DialEnd", "HangupRequest", "Hangup", "OriginateResponse"];
 
 /// What is known of a call so far.
 #[derive(Clone, Debug)]
