@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use entity::{call_incident, event, event_counter};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -119,24 +117,31 @@ impl Store {
     }
 }
 
-/// Writes what a transaction has to tell, numbered, as the last thing before its commit.
-pub(super) async fn write(transaction: &DatabaseTransaction, mut rows: Vec<event::ActiveModel>) -> Result<(), DbErr> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let counted = event_counter::Entity::update_many()
-        .col_expr(event_counter::Column::Last, Expr::col(event_counter::Column::Last).add(count))
-        .filter(event_counter::Column::Id.eq(1))
-        .exec_with_returning(transaction)
-        .await?;
-    let last = counted.first().map(|counter| counter.last).ok_or(DbErr::RecordNotUpdated)?;
-    for (sequence, row) in (last - count + 1..).zip(&mut rows) {
-        row.sequence = Set(Some(sequence));
-    }
+/// Writes what a part of a transaction has to tell, as its last thing.
+pub(super) async fn write(savepoint: &DatabaseTransaction, rows: Vec<event::ActiveModel>) -> Result<(), DbErr> {
     // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.
     for chunk in rows.chunks(1000) {
-        event::Entity::insert_many(chunk.to_vec()).exec_without_returning(transaction).await?;
+        event::Entity::insert_many(chunk.to_vec()).exec_without_returning(savepoint).await?;
     }
+    Ok(())
+}
+
+/// Numbers what the transaction has written, as the last thing before its commit.
+pub(super) async fn number(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    transaction
+        .execute_unprepared(
+            "UPDATE event_counter SET last = last + (SELECT count(*) FROM event WHERE sequence IS NULL) WHERE id = 1",
+        )
+        .await?;
+    // Identifiers of one server grow as they are made: within a transaction they are in order.
+    transaction
+        .execute_unprepared(
+            "UPDATE event SET sequence = numbered.place \
+             FROM (SELECT fresh.id AS id, \
+             counter.last - count(*) OVER () + row_number() OVER (ORDER BY fresh.id) AS place \
+             FROM event AS fresh, event_counter AS counter WHERE counter.id = 1 AND fresh.sequence IS NULL) AS numbered \
+             WHERE event.sequence IS NULL AND event.id = numbered.id",
+        )
+        .await?;
     Ok(())
 }

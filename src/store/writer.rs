@@ -32,7 +32,7 @@ const BATCH: usize = 256;
 /// A part of a transaction that others share: it is undone by itself, and made durable with all of it.
 pub(super) struct Tx {
     savepoint: DatabaseTransaction,
-    /// What is to stand in timelines: those of the whole transaction are written at once, at its end.
+    /// What is to stand in timelines: written at once, at its end.
     events: Mutex<Vec<event::ActiveModel>>,
 }
 
@@ -174,9 +174,9 @@ async fn commit(
     };
     // Whoever's work failed hears it after the commit as well: what it failed for may have been written
     // by a job in front of it, and they will look.
-    let (mut waiting, mut happened) = (Vec::new(), Vec::new());
+    let (mut waiting, mut tells) = (Vec::new(), false);
     while let Some(Job { work, done, since: _ }) = jobs.next() {
-        match savepoint(&transaction, work, &mut happened).await {
+        match savepoint(&transaction, work, &mut tells).await {
             Ok(result) => waiting.push((done, result)),
             Err(broken) => {
                 let error = Error::from(broken);
@@ -186,8 +186,7 @@ async fn commit(
             }
         }
     }
-    let tells = !happened.is_empty();
-    if let Err(error) = events::write(&transaction, happened).await {
+    if tells && let Err(error) = events::number(&transaction).await {
         refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
         return Connection::Broken;
     }
@@ -218,16 +217,22 @@ async fn commit(
 async fn savepoint(
     transaction: &DatabaseTransaction,
     work: Work,
-    happened: &mut Vec<event::ActiveModel>,
+    tells: &mut bool,
 ) -> Result<Result<(), Error>, DbErr> {
     let tx = Tx { savepoint: transaction.begin().await?, events: Mutex::default() };
-    let worked = AssertUnwindSafe(work(&tx)).catch_unwind().await;
-    let Tx { savepoint, events } = tx;
+    let whole = async {
+        work(&tx).await?;
+        let happened = std::mem::take(&mut *tx.events.lock().unwrap_or_else(PoisonError::into_inner));
+        let any = !happened.is_empty();
+        events::write(&tx.savepoint, happened).await?;
+        Ok(any)
+    };
+    let worked = AssertUnwindSafe(whole).catch_unwind().await;
+    let Tx { savepoint, .. } = tx;
     match worked {
-        Ok(Ok(())) => {
-            savepoint.commit().await?;
-            happened.append(&mut events.into_inner().unwrap_or_else(PoisonError::into_inner));
-            Ok(Ok(()))
+        Ok(Ok(any)) => {
+            *tells |= any;
+            savepoint.commit().await.map(Ok)
         }
         Ok(Err(error)) => savepoint.rollback().await.map(|()| Err(error)),
         Err(panic) => {

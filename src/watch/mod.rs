@@ -179,8 +179,11 @@ impl Watcher {
             let known = self.board.known();
             (known.roll.clone(), known.dialer)
         };
-        let own: Vec<LiveCall> =
-            calls.iter().filter(|call| call.node.as_ref() == Some(&self.settings.node)).cloned().collect();
+        let own: Vec<LiveCall> = calls
+            .iter()
+            .filter(|call| call.node.as_ref().is_none_or(|node| *node == self.settings.node))
+            .cloned()
+            .collect();
         let unknown = unknown(&own, roll.as_ref(), &mut self.unknown_since, now);
         audit(&Facts {
             now,

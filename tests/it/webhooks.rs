@@ -270,7 +270,10 @@ async fn whoever_asked_for_a_call_is_told_how_it_goes() {
         let call = json!({ "to": ANA, "text": "Disk full", "callback_url": receiver.url("/cb") });
         let placed = h.server.api.post("/api/v2/calls", &call).await?;
         let incident = placed["incident_id"].as_str().expect("an id").to_owned();
-        h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        h.phone(ANA).rings().await?;
+        // Whoever answers before it is known that it rings has not made it ring.
+        h.told(&incident, "ringing").await?;
+        h.phone(ANA).answers().await?.hears_something().await?.presses('4').await?;
         h.is(&incident, "acknowledged").await?;
         h.phone(ANA).is_hung_up().await?;
         let record = h.record(&incident).await?;
