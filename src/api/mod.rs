@@ -65,6 +65,7 @@ use poem::{
 use poem_openapi::{OpenApiService, Tags};
 
 pub use around::Limits;
+pub use alertmanager::delivered;
 pub use audit::exported;
 pub use auth::Access;
 pub use compat::{Compat, LONGEST_RINGING};
