@@ -64,8 +64,8 @@ use poem::{
 };
 use poem_openapi::{OpenApiService, Tags};
 
-pub use around::Limits;
 pub use alertmanager::delivered;
+pub use around::Limits;
 pub use audit::exported;
 pub use auth::Access;
 pub use compat::{Compat, LONGEST_RINGING};

@@ -29,6 +29,7 @@ mod scene;
 mod scheduled;
 mod schedules;
 mod simulation;
+mod slow_peers;
 mod store;
 mod traces;
 mod watch;
