@@ -179,9 +179,9 @@ async fn conversation(parts: &[&[u8]], cut: Cut) -> Vec<String> {
         Err(error) => return vec![format!("{error:?}")],
     };
     let mut said = vec![format!("{:?}", session.request())];
+    end.arrive();
     let mut gone = false;
     for nth in 1..parts.len().min(16) {
-        end.arrive();
         let answer = match nth % 8 {
             1 => heard(session.answer()).await,
             2 => heard(session.stream_file("/tmp/words", Digits::ALL)).await,

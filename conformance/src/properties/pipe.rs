@@ -24,24 +24,29 @@ struct State {
     /// What follows each command to come.
     later: VecDeque<Vec<u8>>,
     cut: Cut,
-    /// Between two commands: all that is left has arrived, and nothing more is coming.
-    between: bool,
+    /// All that is left comes in one piece: see [`End::arrive`].
+    together: bool,
+    /// The environment comes, before any command.
+    opening: bool,
+    /// Nothing was left when it was last asked.
+    told: bool,
 }
 
 impl Pipe {
     pub(super) fn new(parts: &[&[u8]], cut: Cut) -> (Self, End) {
         let mut later: VecDeque<Vec<u8>> = parts.iter().map(|part| part.to_vec()).collect();
         let now = later.pop_front().unwrap_or_default().into();
-        let state = Arc::new(Mutex::new(State { now, later, cut, between: false }));
+        let state = Arc::new(Mutex::new(State { now, later, cut, together: false, opening: true, told: false }));
         (Self(Arc::clone(&state)), End(state))
     }
 }
 
 impl End {
-    /// A command was answered: what is left came right behind the answer, in one piece. (When it comes decides what
-    /// it means; how it is cut must not.)
+    /// The session was opened: what is left came right behind the environment, in one piece. So does what follows the
+    /// first line after a command, for that may be its answer. (When something comes, before or after the next
+    /// command, decides what it means; how it is cut must not.)
     pub(super) fn arrive(&self) {
-        lock(&self.0).between = true;
+        lock(&self.0).together = true;
     }
 }
 
@@ -50,16 +55,25 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl AsyncRead for Pipe {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = lock(&self.0);
         let left = state.now.len();
-        let count = match (state.between, left) {
-            (true, 0) => return Poll::Pending,
-            (true, _) => left,
-            (false, _) => state.cut.next(left),
-        };
-        let count = count.min(buffer.remaining());
-        for byte in state.now.drain(..count) {
+        if left == 0 && !state.told {
+            // Nothing has come yet, for whoever only looks; the stream has ended, for whoever waits.
+            state.told = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut count = if state.together { left } else { state.cut.next(left) };
+        let line = state.now.iter().position(|byte| *byte == b'\n').filter(|_| !state.together && !state.opening);
+        if let Some(end) = line
+            && count < left
+            && count > end
+        {
+            count = end + 1;
+        }
+        state.together |= line.is_some_and(|end| count > end);
+        for byte in state.now.drain(..count.min(buffer.remaining())) {
             buffer.put_slice(&[byte]);
         }
         Poll::Ready(Ok(()))
@@ -69,7 +83,7 @@ impl AsyncRead for Pipe {
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.0);
-        state.between = false;
+        (state.together, state.opening, state.told) = (false, false, false);
         if bytes.ends_with(b"\n") {
             let next = state.later.pop_front().unwrap_or_default();
             state.now.extend(next);

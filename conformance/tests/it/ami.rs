@@ -305,7 +305,8 @@ async fn every_recording(who: Who) -> Verdict {
 async fn injection(who: Who, evil: &'static str) -> Verdict {
     let pbx = Pbx::new().await;
     let (speaker, mut link) = Speaker::log_in(who, &pbx).await?;
-    let acting = speaker.act("Originate", &[("Channel", "Local/1"), ("CallerID", evil)]);
+    let headers = [("Channel", "Local/1"), ("CallerID", evil)];
+    let acting = speaker.act("Originate", &headers);
     let seeing = async {
         let mut seen = Vec::new();
         while let Some(action) = link.action().await {
