@@ -14,7 +14,8 @@ help:
 	@echo 'make lint           formatting and lints only'
 	@echo 'make bench          figures, with their spread, beside what they are to reach'
 	@echo 'make mutants        does a test notice when the deciding code is broken?'
-	@echo 'make fuzz           many requests that openapi.json allows, and many it does not (CASES=200 per operation, SEED=1)'
+	@echo 'make fuzz           many requests that openapi.json allows, and many it does not (CASES=200 per operation, SEED=1);'
+	@echo '                    random bytes for AGI, AMI, Alertmanager deliveries and matchers (TIME=60 seconds each; needs cargo-fuzz)'
 	@echo 'make chaos          the server is killed at random moments, and nothing is lost (SECONDS=600, SEED=1)'
 	@echo 'make openapi        write openapi/openapi.json anew'
 	@echo 'make clients        clients in Python, TypeScript and Rust, made of openapi/openapi.json (see openapi/README.md)'
@@ -39,6 +40,7 @@ bench:
 fuzz:
 	@RINGDOWN_FUZZ_CASES=$(or $(CASES),200) RINGDOWN_FUZZ_SEED=$(or $(SEED),1) scripts/with openapi espeak -- \
 		$(CARGO) test --quiet --locked -p ringdown --test it gates:: -- --nocapture
+	@TIME=$(or $(TIME),60) scripts/fuzz
 
 mutants:
 	@scripts/mutants

@@ -2,12 +2,15 @@
 
 mod first;
 
-use std::{collections::HashMap, fs, io, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::listener::BoxAcceptor;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -72,11 +75,9 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     );
 
     // Both are bound before anything runs: whoever sees one port answer can count on the other.
-    let agi_listener =
-        TcpListener::bind(config.agi.listen).await.with_context(|| format!("agi.listen {}", config.agi.listen))?;
-    let http_listener = TcpListener::bind(config.server.listen)
-        .await
-        .with_context(|| format!("server.listen {}", config.server.listen))?;
+    let agi_listener = bind(config.agi.listen).with_context(|| format!("agi.listen {}", config.agi.listen))?;
+    let http_listener =
+        bind(config.server.listen).with_context(|| format!("server.listen {}", config.server.listen))?;
 
     let acceptor = listener::acceptor(http_listener, config.server.connections, certificate(&config.server).as_ref())
         .context("TLS of the HTTP server")?;
@@ -425,11 +426,43 @@ async fn serve_http(
     }
 }
 
+/// Connections that the system keeps until we accept them, if it is set to keep so many. The usual 128 are
+/// outstripped at once by a hundred calls that are answered together, or by a stranger; whoever finds no place is
+/// heard when the system tries again, after one, three, seven seconds.
+const BACKLOG: u32 = 4096;
+
+fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // So that a restart need not wait until the last connections are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
+
 /// A listener for tests and checks: whether `listen` could be bound.
 ///
 /// # Errors
 /// If it could not.
-pub async fn can_bind(listen: std::net::SocketAddr) -> io::Result<()> {
+pub async fn can_bind(listen: SocketAddr) -> io::Result<()> {
     drop(TcpListener::bind(listen).await?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpStream, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_who_come_at_once_are_kept_until_there_is_time_for_them() {
+        let kept: usize = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for nth in 0..kept.min(1000) {
+            let connected = timeout(Duration::from_secs(30), TcpStream::connect(address)).await;
+            waiting.push(connected.unwrap_or_else(|_| panic!("no place for the {nth}th")).unwrap());
+        }
+    }
 }

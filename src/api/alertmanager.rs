@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
-use super::text;
+use super::{body::Body, text};
 use crate::{
     config::Per,
     engine::{Alert, PolicyChoice, rank},
@@ -76,6 +76,15 @@ struct WebhookAlert {
     #[oai(default)]
     #[serde(default)]
     fingerprint: String,
+}
+
+/// The alerts that the body of a delivery is, in our words; or what is wrong with it. This is the whole way from
+/// the bytes to the engine, without a server, for whoever throws many bodies at it.
+///
+/// # Errors
+/// If it is no delivery.
+pub fn delivered(body: &[u8], policy: &PolicyChoice, source: &str, per: Per) -> Result<Vec<Alert>, String> {
+    Body::<Webhook>::parse(body).map(|webhook| alerts(webhook.0, policy, source, per))
 }
 
 /// The alerts that a delivery is, in our words. Never keyed on a text.

@@ -36,16 +36,22 @@ impl<T: ParseFromJSON + DeserializeOwned> ParsePayload for Body<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = Vec::<u8>::from_request(request, body).await?;
-        let refuse = |reason: String| ParseRequestPayloadError { reason };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| refuse(format!("not JSON: {error}")))?;
+        Self::parse(&bytes).map_err(|reason| ParseRequestPayloadError { reason }.into())
+    }
+}
+
+impl<T: ParseFromJSON + DeserializeOwned> Body<T> {
+    /// What these bytes say, or what is wrong with them.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
         let value = without_null(value);
         // The framework knows the limits, and takes a number for a text. serde takes nothing for anything
         // else, and names the field that is missing.
         let named = T::deserialize(&value).map(drop);
         match (named, T::parse_from_json(Some(value))) {
             (Ok(()), Ok(value)) => Ok(Self(value)),
-            (Err(named), _) => Err(refuse(named.to_string()).into()),
-            (Ok(()), Err(error)) => Err(refuse(error.into_message()).into()),
+            (Err(named), _) => Err(named.to_string()),
+            (Ok(()), Err(error)) => Err(error.into_message()),
         }
     }
 }

@@ -64,6 +64,7 @@ use poem::{
 };
 use poem_openapi::{OpenApiService, Tags};
 
+pub use alertmanager::delivered;
 pub use around::Limits;
 pub use audit::exported;
 pub use auth::Access;

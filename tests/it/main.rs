@@ -33,6 +33,7 @@ mod scene;
 mod scheduled;
 mod schedules;
 mod simulation;
+mod slow_peers;
 mod store;
 mod storms;
 mod strangers;
