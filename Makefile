@@ -14,7 +14,7 @@ help:
 	@echo 'make lint           formatting and lints only'
 	@echo 'make bench          figures, with their spread, beside what they are to reach'
 	@echo 'make mutants        does a test notice when the deciding code is broken?'
-	@echo 'make fuzz           many requests that openapi.json allows, and many it does not (CASES=200 per operation, SEED=1);'
+	@echo 'make fuzz           requests that openapi.json allows and many it does not, and random bytes (CASES=200 SEED=1, TIME=60)'
 	@echo '                    random bytes for AGI, AMI, Alertmanager deliveries and matchers (TIME=60 seconds each; needs cargo-fuzz)'
 	@echo 'make chaos          the server is killed at random moments, and nothing is lost (SECONDS=600, SEED=1)'
 	@echo 'make openapi        write openapi/openapi.json anew'
@@ -35,7 +35,8 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 bench:
-	@scripts/with asterisk espeak -- $(CARGO) bench --quiet --locked -p ringdown --bench people --bench api
+	@scripts/with asterisk espeak postgres -- $(CARGO) bench --quiet --locked -p ringdown --bench trust --bench people --bench api
+	@$(CARGO) bench --quiet --locked -p conformance --bench peers
 
 fuzz:
 	@RINGDOWN_FUZZ_CASES=$(or $(CASES),200) RINGDOWN_FUZZ_SEED=$(or $(SEED),1) scripts/with openapi espeak -- \
