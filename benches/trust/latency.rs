@@ -2,7 +2,7 @@
 //! the word that it counted.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -115,7 +115,7 @@ async fn at_once() -> Result<()> {
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let mut watched = ami::Settings::new(&telephony.pbx.ami, "lab", telephony.pbx.secret.clone().into());
-    watched.events = &["AGIExecStart", "AGIExecEnd"];
+    watched.events = &["AGIExecStart", "AGIExecEnd", "DTMFEnd"];
     watched.queue = 100_000;
     let (client, mut notices, _link) = ami::start(watched, rand::random, stop.clone());
     let mut connected = client.watch();
@@ -132,8 +132,8 @@ async fn at_once() -> Result<()> {
     while let Some(posted) = posts.join_next().await {
         posted??;
     }
-    // By channel: the end of the lead-in, the end of the alert by the key.
-    let (mut waited, mut pressed) = (HashMap::new(), HashMap::new());
+    // By channel: the end of the lead-in, a key, the end of the alert by it.
+    let (mut waited, mut keys, mut pressed) = (HashMap::new(), HashSet::new(), HashMap::new());
     let (mut first_words, mut confirmed) = (Vec::new(), Vec::new());
     while confirmed.len() < AT_ONCE {
         let notice = tokio::time::timeout(Duration::from_secs(60), notices.next()).await;
@@ -143,8 +143,9 @@ async fn at_once() -> Result<()> {
         let now = Instant::now();
         match (event.event(), command.split(' ').next()) {
             (Some("AGIExecEnd"), Some("WAIT")) => drop(waited.insert(channel.to_owned(), now)),
-            (Some("AGIExecEnd"), Some("STREAM")) if event.get("Result") == Some("52") => {
-                pressed.insert(channel.to_owned(), now);
+            (Some("DTMFEnd"), _) => drop(keys.insert(channel.to_owned())),
+            (Some("AGIExecEnd"), Some("STREAM")) if keys.remove(channel) => {
+                drop(pressed.insert(channel.to_owned(), now))
             }
             (Some("AGIExecStart"), Some("STREAM")) => {
                 if let Some(since) = pressed.remove(channel) {

@@ -191,6 +191,8 @@ impl Engine {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {}
             }
+            // Each commit of a storm rings. What is due need not be looked at more often than this.
+            tokio::time::sleep(BREATH).await;
         }
     }
 

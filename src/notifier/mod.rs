@@ -25,6 +25,8 @@ use crate::{
 
 /// The longest pause between two looks.
 const POLL: Duration = Duration::from_secs(1);
+/// What happens within this time is made into deliveries together: one commit of ours for many of others.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// Events in one look.
 const PAGE: u64 = 500;
 /// Lanes at work at once.
@@ -102,6 +104,7 @@ impl Notifier {
                 () = sleep(POLL) => {}
                 () = shutdown.cancelled() => {}
             }
+            sleep(TOGETHER).await;
         }
         // What is under way may end; what does not is tried again after its lease.
         let _ = tokio::time::timeout(GRACE, async { while lanes.join_next().await.is_some() {} }).await;

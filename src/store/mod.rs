@@ -203,6 +203,8 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Erro
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
         .statement_timeout(PATIENCE)
+        // To ask each time whether a connection still works would double what every question costs.
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite

@@ -10,11 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use lab::settings::{Settings, Step};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Method;
-use ringdown::failpoint;
+use ringdown::{clock::Clock, failpoint};
 use serde_json::{Value, json};
 
 use crate::harness::{ANA, Harness, story_mut};
@@ -293,7 +293,7 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
 
 /// Has a call placed in some seconds; asks again under the same key until it is accepted.
 async fn schedule(h: &mut Harness, number: &str) -> Result<String> {
-    let at = Utc::now() + TimeDelta::seconds(4);
+    let at = Clock::System.now() + TimeDelta::seconds(4);
     let call = json!({ "to": number, "text": "Backup failed", "at": at, "late": "now" });
     let since = Instant::now();
     loop {
