@@ -142,10 +142,14 @@ async fn at_once() -> Result<()> {
         let (channel, command) = (event.get("Uniqueid").unwrap_or_default(), event.get("Command").unwrap_or_default());
         let now = Instant::now();
         match (event.event(), command.split(' ').next()) {
-            (Some("AGIExecEnd"), Some("WAIT")) => drop(waited.insert(channel.to_owned(), now)),
-            (Some("DTMFEnd"), _) => drop(keys.insert(channel.to_owned())),
+            (Some("AGIExecEnd"), Some("WAIT")) => {
+                waited.insert(channel.to_owned(), now);
+            }
+            (Some("DTMFEnd"), _) => {
+                keys.insert(channel.to_owned());
+            }
             (Some("AGIExecEnd"), Some("STREAM")) if keys.remove(channel) => {
-                drop(pressed.insert(channel.to_owned(), now))
+                pressed.insert(channel.to_owned(), now);
             }
             (Some("AGIExecStart"), Some("STREAM")) => {
                 if let Some(since) = pressed.remove(channel) {
