@@ -192,6 +192,7 @@ impl Store {
 }
 
 async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {
+    let is_file = url.starts_with("sqlite:");
     let url = match url.strip_prefix("sqlite:") {
         // Never made here: what is missing later was there before, and an empty one would take its place.
         Some(path) => format!("sqlite://{}?mode=rw", path.trim_start_matches("//")),
@@ -203,8 +204,6 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Erro
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
         .statement_timeout(PATIENCE)
-        // To ask each time whether a connection still works would double what every question costs.
-        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
@@ -213,6 +212,11 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Erro
                 .pragma("synchronous", "FULL")
                 .busy_timeout(PATIENCE)
         });
+    if is_file {
+        // Nobody cuts a connection to a file; to ask each time whether it still works would double what every
+        // question costs. One to a server may have been cut a moment ago.
+        options.test_before_acquire_if_idle_for(Duration::from_secs(1));
+    }
     Ok(Database::connect(options).await?)
 }
 
