@@ -88,6 +88,7 @@ async fn talk(stream: TcpStream, answers: Answers) -> Result<()> {
         lines.next_line().await?;
     }
     write.write_all(b"HANGUP\n").await?;
-    while lines.next_line().await?.is_some() {}
+    // Asterisk goes on asking until the connection ends, whatever became of the channel.
+    lines.next_line().await?;
     Ok(())
 }
