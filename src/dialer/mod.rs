@@ -197,14 +197,17 @@ impl Dialer {
         self.tasks.spawn(beating);
         loop {
             tokio::select! {
+                // In this order: a look at a long queue takes its time, and rings for the next one. What happened
+                // to calls must not wait behind one look each.
+                biased;
+                () = shutdown.cancelled() => return self.recorder.stop().await,
                 notice = self.notices.next() => match notice {
                     Some(notice) => self.notice(notice).await,
                     None => return,
                 },
+                _ = roll.tick() => self.call_the_roll(),
                 () = ear.rung() => self.pass().await,
                 _ = poll.tick() => self.pass().await,
-                _ = roll.tick() => self.call_the_roll(),
-                () = shutdown.cancelled() => return self.recorder.stop().await,
             }
         }
     }
