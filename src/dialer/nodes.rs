@@ -146,6 +146,8 @@ impl Nodes {
     /// Whether a call of this server is ours to follow.
     fn follows(&self, node: Option<&str>, now: Instant) -> bool {
         match node {
+            // Those under its name are the other one's now.
+            _ if self.standing == Standing::Replaced => false,
             None => true,
             Some(node) if *node == *self.own => true,
             Some(node) => self.seen.get(node).is_none_or(|(_, since)| now - *since >= LEASE),
@@ -190,7 +192,9 @@ mod tests {
         nodes.standing = Standing::Known(begin);
         assert_eq!(nodes.barred(begin + BEAT + BEAT), None);
         assert_eq!(nodes.barred(begin + LEASE / 2), Some(Barred::Unknown));
+        assert!(nodes.follows(Some("a"), begin));
         nodes.standing = Standing::Replaced;
         assert_eq!(nodes.barred(begin), Some(Barred::Replaced));
+        assert!(!nodes.follows(Some("a"), begin) && !nodes.follows(None, begin));
     }
 }
