@@ -30,6 +30,7 @@ pub struct Model {
     pub canceled_by: Option<String>,
     pub given_up: bool,
     pub node: Option<String>,
+    pub alone: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::Engine;
+use super::{Engine, directory::Edition, quiet::quiets};
 use crate::{
     calendar::Calendar,
     escalation::{
@@ -22,13 +22,15 @@ use crate::{
 /// The people and calendars a policy names, and what is to stay quiet.
 pub(super) struct Known {
     pub(super) contacts: HashMap<ContactId, Arc<Contact>>,
-    groups: HashMap<GroupId, Vec<ContactId>>,
+    groups: HashMap<GroupId, Arc<Vec<ContactId>>>,
     duties: HashMap<ScheduleId, Duty>,
-    calendars: HashMap<CalendarId, Calendar>,
+    calendars: HashMap<CalendarId, Arc<Calendar>>,
     quiets: Vec<Quiet>,
     /// What silences look at; nothing, if they are not meant for it.
     subject: Option<Subject>,
     turn: u32,
+    /// Whether its calls are placed in a way of their own.
+    alone: bool,
 }
 
 /// There is no way to send texts.
@@ -38,6 +40,7 @@ impl Engine {
     /// Everything that a decision by `policy` may ask, for the instants from `from` until `until`.
     pub(super) async fn known_for(
         &self,
+        edition: &Edition,
         policy: Option<&Policy>,
         state: &State,
         subject: Option<Subject>,
@@ -56,6 +59,7 @@ impl Engine {
             quiets: Vec::new(),
             subject,
             turn,
+            alone: policy.is_some_and(|policy| !policy.placing.is_usual()),
         };
         // Whoever has taken it may want to know that it is over.
         let mut people: Vec<ContactId> = match state {
@@ -66,8 +70,8 @@ impl Engine {
             match target {
                 Target::Contact(id) => people.push(*id),
                 Target::Group(id) if !known.groups.contains_key(id) => {
-                    let members = self.store.group_members(*id).await?;
-                    people.extend(&members);
+                    let members = edition.group_members(*id).await?;
+                    people.extend(members.iter());
                     known.groups.insert(*id, members);
                 }
                 Target::Schedule(id) if !known.duties.contains_key(id) => {
@@ -81,16 +85,16 @@ impl Engine {
         }
         people.sort_unstable();
         people.dedup();
-        for contact in self.store.contacts_by_id(&people).await? {
-            known.contacts.insert(contact.id, Arc::new(contact));
+        for contact in edition.contacts(&people).await? {
+            known.contacts.insert(contact.id, contact);
         }
         for id in calendars {
-            if let Some(calendar) = self.store.calendar(id).await? {
-                known.calendars.insert(id, calendar.data);
+            if let Some(calendar) = edition.calendar(id).await? {
+                known.calendars.insert(id, calendar);
             }
         }
         if known.subject.is_some() {
-            known.quiets = self.quiets(from, until).await?;
+            known.quiets = quiets(&edition.silences().await?, from, until);
         }
         Ok(known)
     }
@@ -98,13 +102,14 @@ impl Engine {
     /// Everything that a decision by `policy` may ask now.
     pub(super) async fn known(
         &self,
+        edition: &Edition,
         policy: Option<&Policy>,
         state: &State,
         subject: Option<Subject>,
         turn: u32,
         now: DateTime<Utc>,
     ) -> Result<Known, store::Error> {
-        self.known_for(policy, state, subject, turn, (now, now)).await
+        self.known_for(edition, policy, state, subject, turn, (now, now)).await
     }
 }
 
@@ -140,7 +145,7 @@ impl Known {
         let people = match target {
             Target::Number(number) => return vec![Recipient::Number(number.clone())],
             Target::Contact(id) => vec![*id],
-            Target::Group(id) => self.groups.get(id).cloned().unwrap_or_default(),
+            Target::Group(id) => self.groups.get(id).map(|members| members.to_vec()).unwrap_or_default(),
             Target::Schedule(id) => self.duties.get(id).map(|duty| oncall::on_call(duty, now)).unwrap_or_default(),
         };
         let can_be_called = |id: &ContactId| self.contacts.get(id).is_some_and(|contact| contact.can_be_called());
@@ -154,7 +159,7 @@ impl Known {
     }
 
     pub(super) fn calendar_data(&self, id: CalendarId) -> Option<&Calendar> {
-        self.calendars.get(&id)
+        self.calendars.get(&id).map(Arc::as_ref)
     }
 
     fn opening(&self, id: CalendarId, now: DateTime<Utc>) -> Option<Opening> {
@@ -233,13 +238,13 @@ impl Known {
         match to {
             Recipient::Number(number) => {
                 let name = number.as_str().to_owned();
-                Some((NewCall { contact: None, number, number_index: 0, at }, name))
+                Some((NewCall { contact: None, number, number_index: 0, at, alone: self.alone }, name))
             }
             Recipient::Contact(id) => {
                 let contact = self.contacts.get(&id)?;
                 let number = contact.number(0)?.clone();
                 let named = Some((id, contact.full_name()));
-                Some((NewCall { contact: named, number, number_index: 0, at }, contact.full_name()))
+                Some((NewCall { contact: named, number, number_index: 0, at, alone: self.alone }, contact.full_name()))
             }
         }
     }

@@ -4,7 +4,9 @@
 //! if it still is at that version; whoever loses the race reads and decides again.
 
 mod alert;
+mod directory;
 mod duty;
+mod intake;
 mod known;
 mod policy;
 mod quiet;
@@ -13,8 +15,6 @@ mod simulate;
 mod watch;
 
 use std::{
-    array,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -22,7 +22,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
+
+use directory::{Directory, Edition};
+use intake::Intake;
 
 pub use alert::{Alert, PolicyChoice, Times, rank};
 pub use quiet::first_look;
@@ -33,10 +36,9 @@ pub use watch::DirectCall;
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
-    escalation::{self, Actor, Calls, Event, Policy, Position, Stage, State},
-    failpoint,
-    id::IncidentId,
-    store::{self, Fact, Incident, NewIncident, Said, Silence, Store},
+    escalation::{self, Actor, Calls, Event, Position, Stage, State},
+    id::{CallId, IncidentId},
+    store::{self, Change, Fact, Incident, Said, Store},
     telemetry::trace,
 };
 
@@ -49,8 +51,6 @@ const BATCH: u64 = 1000;
 const AT_ONCE: usize = 64;
 /// How often a lost race is run again. Each loss means that somebody else got something done.
 const RACES: u32 = 50;
-/// Alerts that are taken in at once; those of one key, one after the other.
-const TURNS: usize = 64;
 
 /// The engine. Cheap to clone.
 #[derive(Clone)]
@@ -58,18 +58,17 @@ pub struct Engine {
     store: Store,
     bus: Bus,
     clock: Clock,
-    /// A hundred alerts of one key at once would only take each other's version away.
-    turns: Arc<[tokio::sync::Mutex<()>; TURNS]>,
-    /// The same for policies in which people take turns.
-    shared_turns: Arc<[tokio::sync::Mutex<()>; TURNS]>,
+    directory: Directory,
+    intake: Arc<Mutex<Intake>>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
-    /// The silences as they were last read, and of which revision that was.
-    silences: Arc<Mutex<Option<Revision<Vec<Silence>>>>>,
 }
 
-/// What was read, and the revision that it was read at.
-type Revision<T> = ((i64, i64), Arc<T>);
+/// What was decided about an incident, and the incident as it then is.
+struct Ruling {
+    change: Change,
+    after: Box<Incident>,
+}
 
 /// What became of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,35 +98,8 @@ impl Engine {
     /// An engine on this store.
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
-        let turns = || Arc::new(array::from_fn(|_| tokio::sync::Mutex::default()));
-        let (turns, shared_turns) = (turns(), turns());
-        Self { store, bus, clock, turns, shared_turns, looked: Arc::default(), silences: Arc::default() }
-    }
-
-    /// Takes an alert in. When this returns, it is stored.
-    ///
-    /// # Errors
-    /// If the database does not take it: then nothing is stored and the sender must try again.
-    pub async fn raise(&self, alert: Alert) -> Result<Raised, store::Error> {
-        let _turn = self.turns[place(&alert.dedup_key)].lock().await;
-        failpoint::reach("alert.taken");
-        for _ in 0..RACES {
-            let attempt = match self.store.open_incident(&alert.dedup_key).await? {
-                Some(incident) => self.add(incident, &alert).await,
-                None if alert.all_over || alert.content.members.iter().all(|member| !member.firing) => {
-                    return Ok(Raised::NothingOpen);
-                }
-                None => self.open(&alert).await,
-            };
-            match attempt {
-                Err(store::Error::Conflict) => lost_race().await,
-                other => {
-                    failpoint::reach("alert.stored");
-                    return other;
-                }
-            }
-        }
-        Err(store::Error::Conflict)
+        let directory = Directory::new(store.clone());
+        Self { store, bus, clock, directory, intake: Arc::default(), looked: Arc::default() }
     }
 
     /// A person takes it.
@@ -255,94 +227,12 @@ impl Engine {
                 State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
                 _ => Calls::Placed,
             };
-            match self.decide(incident, Event::Due { calls }, Vec::new(), None, None).await {
+            match self.decide(incident, Event::Due { calls }, Vec::new(), None).await {
                 Err(store::Error::Conflict) => lost_race().await,
                 other => return other.map(drop),
             }
         }
         Err(store::Error::Conflict)
-    }
-
-    #[tracing::instrument(name = "escalation", skip_all, fields(event = "raised"))]
-    async fn open(&self, alert: &Alert) -> Result<Raised, store::Error> {
-        let now = self.clock.now();
-        let mut facts = Vec::new();
-        // Somebody asked for a direct call: no silence is meant for it.
-        let hushable = !matches!(alert.policy, PolicyChoice::Own(_));
-        let subject = hushable.then(|| alert::subject(&alert.content));
-        let mut choice = self.choose(&alert.policy, subject.as_ref(), &mut facts).await?;
-        // A policy counts whose turn it is: a hundred alerts at once would only take each other's away.
-        let takes_turns = choice.policy.as_ref().is_some_and(Policy::takes_turns);
-        let shared = choice.named.as_ref().filter(|_| takes_turns).map(|named| named.id);
-        let _turn = match shared {
-            Some(policy) => {
-                let turn = self.shared_turns[place(&policy)].lock().await;
-                facts.clear();
-                choice = self.choose(&alert.policy, subject.as_ref(), &mut facts).await?;
-                Some(turn)
-            }
-            None => None,
-        };
-        let mut content = alert.content.clone();
-        content.severity = choice.severity.unwrap_or(content.severity);
-        let summary = content.summary.clone();
-        let name = choice.named.as_ref().map(|named| named.name.clone());
-        facts.insert(0, Fact::Raised { source: alert.source.clone(), summary, policy: name.clone() });
-        if choice.policy.is_none() {
-            tracing::error!("an alert is held and pages nobody: there is no policy for it");
-            metrics::counter!("ringdown_incidents_held_total").increment(1);
-            facts.push(Fact::HeldNoPolicy);
-        }
-        let turn = choice.named.as_ref().map_or(0, |named| named.turns);
-        let begin = State::Scheduled { due_at: now, expires_at: now };
-        let whose = turn.rem_euclid(i64::from(i32::MAX)).try_into().unwrap_or(0);
-        let known = self.known(choice.policy.as_ref(), &begin, subject, whose, now).await?;
-        let (state, commands) = match alert.schedule {
-            Some(Times { due_at, expires_at }) => {
-                facts.push(Fact::Scheduled { at: due_at });
-                (State::Scheduled { due_at, expires_at }, Vec::new())
-            }
-            None => known.trigger(choice.policy.as_ref(), now),
-        };
-        let id = alert.id.unwrap_or_else(IncidentId::generate);
-        let mut change = known.carry_out(id, state, commands, facts, now);
-        change.content = Some(content);
-        let new = NewIncident {
-            id,
-            dedup_key: alert.dedup_key.clone(),
-            policy_name: name,
-            policy: choice.policy,
-            policy_id: choice.named.as_ref().map(|named| (named.id, named.version)),
-            turn,
-            hushable,
-            source: alert.source.clone(),
-            traceparent: trace::current().map(|parent| parent.to_string()),
-        };
-        self.store.raise(new, change).await?;
-        metrics::counter!("ringdown_incidents_raised_total").increment(1);
-        tracing::info!(incident = %id, "incident raised");
-        self.ring();
-        Ok(Raised::Opened(id))
-    }
-
-    async fn add(&self, incident: Incident, alert: &Alert) -> Result<Raised, store::Error> {
-        let id = incident.id;
-        let merged = alert::merge(&incident.content, alert);
-        let mut facts = merged.facts;
-        let (event, raised) = match merged.effect {
-            alert::Effect::Repeated => {
-                facts.insert(0, Fact::Repeated { source: alert.source.clone() });
-                (Event::Repeated, Raised::Updated(id))
-            }
-            alert::Effect::Worsened => (Event::Worsened, Raised::Updated(id)),
-            alert::Effect::Resolved => {
-                facts.push(Fact::Resolved { by: alert.source.clone() });
-                let by = Actor::Source(alert.source.clone());
-                (Event::Resolved { by }, Raised::Resolved(id))
-            }
-        };
-        self.decide(incident, event, facts, None, Some(merged.content)).await?;
-        Ok(raised)
     }
 
     /// Applies what a person said: `fact` is written only if it counted.
@@ -351,7 +241,7 @@ impl Engine {
         id: IncidentId,
         event: impl Fn(&Incident) -> Event,
         fact: &Fact,
-        said: Option<(crate::id::CallId, Said)>,
+        said: Option<(CallId, Said)>,
     ) -> Result<Applied, store::Error> {
         self.change_state(id, |incident| Some((event(incident), vec![fact.clone()], said))).await
     }
@@ -359,14 +249,14 @@ impl Engine {
     async fn change_state(
         &self,
         id: IncidentId,
-        event: impl Fn(&Incident) -> Option<(Event, Vec<Fact>, Option<(crate::id::CallId, Said)>)>,
+        event: impl Fn(&Incident) -> Option<(Event, Vec<Fact>, Option<(CallId, Said)>)>,
     ) -> Result<Applied, store::Error> {
         for _ in 0..RACES {
             let Some(incident) = self.store.incident(id).await? else { return Ok(Applied::Unknown) };
             let Some((event, facts, said)) = event(&incident) else {
                 return Ok(Applied::Unchanged(Box::new(incident)));
             };
-            match self.decide(incident, event, facts, said, None).await {
+            match self.decide(incident, event, facts, said).await {
                 Err(store::Error::Conflict) => lost_race().await,
                 other => return other,
             }
@@ -374,52 +264,74 @@ impl Engine {
         Err(store::Error::Conflict)
     }
 
-    /// Decides, as part of the incident's trace.
+    /// Decides and makes it true, as part of the incident's trace.
     async fn decide(
         &self,
         incident: Incident,
         event: Event,
         facts: Vec<Fact>,
-        said: Option<(crate::id::CallId, Said)>,
-        content: Option<store::Content>,
+        said: Option<(CallId, Said)>,
     ) -> Result<Applied, store::Error> {
-        let span = tracing::info_span!("escalation", incident = %incident.id, event = event.name());
-        trace::follow(&span, incident.traceparent.as_deref());
-        self.decide_now(incident, event, facts, said, content).instrument(span).await
+        let span = self.span(&incident, &event);
+        self.decide_now(incident, event, facts, said).instrument(span).await
     }
 
-    /// Decides and makes it true. Without an effect on the state, `facts` are written only if the
-    /// incident is about something new (`content`).
+    fn span(&self, incident: &Incident, event: &Event) -> Span {
+        let span = tracing::info_span!("escalation", incident = %incident.id, event = event.name());
+        trace::follow(&span, incident.traceparent.as_deref());
+        span
+    }
+
     async fn decide_now(
         &self,
         incident: Incident,
         event: Event,
         facts: Vec<Fact>,
-        said: Option<(crate::id::CallId, Said)>,
-        content: Option<store::Content>,
+        said: Option<(CallId, Said)>,
     ) -> Result<Applied, store::Error> {
+        let edition = self.directory.now().await?;
+        let (id, version, raised_at) = (incident.id, incident.version, incident.raised_at);
+        let was_taken = matches!(incident.state, State::Acknowledged { .. });
+        let Ruling { change, after } = match self.rule(&edition, incident, event, facts, said, None).await? {
+            Ok(ruling) => ruling,
+            Err(unchanged) => return Ok(Applied::Unchanged(unchanged)),
+        };
+        self.store.advance(id, version, change).await?;
+        tracing::debug!(incident = %id, state = ?std::mem::discriminant(&after.state), "incident advanced");
+        if matches!(after.state, State::Acknowledged { .. }) && !was_taken {
+            let took = (after.updated_at - raised_at).to_std().unwrap_or_default();
+            metrics::histogram!("ringdown_acknowledge_seconds").record(took);
+        }
+        self.ring();
+        Ok(Applied::Changed(after))
+    }
+
+    /// Decides, and changes nothing. Without an effect on the state, `facts` are written only if the
+    /// incident is about something new (`content`); else the incident comes back as it is.
+    async fn rule(
+        &self,
+        edition: &Edition,
+        incident: Incident,
+        event: Event,
+        facts: Vec<Fact>,
+        said: Option<(CallId, Said)>,
+        content: Option<store::Content>,
+    ) -> Result<Result<Ruling, Box<Incident>>, store::Error> {
         let now = self.clock.now();
         // What has no policy can be acknowledged and resolved, and escalates to nobody.
-        let policy = self.current_policy(&incident).await?.unwrap_or_default();
+        let policy = edition.current_policy(&incident).await?.unwrap_or_default();
         let about = content.as_ref().unwrap_or(&incident.content);
         let subject = incident.hushable.then(|| alert::subject(about));
-        let known = self.known(Some(&policy), &incident.state, subject, incident.turn, now).await?;
+        let known = self.known(edition, Some(&policy), &incident.state, subject, incident.turn, now).await?;
         let (state, commands) = known.handle(&policy, incident.state.clone(), event.clone(), now);
         if state == incident.state && commands.is_empty() && content.is_none() {
-            return Ok(Applied::Unchanged(Box::new(incident)));
+            return Ok(Err(Box::new(incident)));
         }
         let mut all = transition(&incident.state, &state, &event);
         all.splice(0..0, facts);
         let mut change = known.carry_out(incident.id, state.clone(), commands, all, now);
         change.content.clone_from(&content);
         change.said = said;
-        self.store.advance(incident.id, incident.version, change).await?;
-        tracing::debug!(incident = %incident.id, state = ?std::mem::discriminant(&state), "incident advanced");
-        if matches!(state, State::Acknowledged { .. }) && !matches!(incident.state, State::Acknowledged { .. }) {
-            let took = (now - incident.raised_at).to_std().unwrap_or_default();
-            metrics::histogram!("ringdown_acknowledge_seconds").record(took);
-        }
-        self.ring();
         let after = Incident {
             state,
             version: incident.version + 1,
@@ -427,20 +339,13 @@ impl Engine {
             updated_at: now,
             ..incident
         };
-        Ok(Applied::Changed(Box::new(after)))
+        Ok(Ok(Ruling { change, after: Box::new(after) }))
     }
 
     fn ring(&self) {
         self.bus.ring(Bell::Engine);
         self.bus.ring(Bell::Calls);
     }
-}
-
-/// Which of the [`TURNS`] something takes.
-fn place(of: &impl Hash) -> usize {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
 }
 
 /// Somebody else was faster: a moment of random length, so that many do not meet again and again.

@@ -1,7 +1,5 @@
 //! Silences and maintenance windows: when they hold, and what that means for what is open.
 
-use std::sync::{Arc, PoisonError};
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Engine;
@@ -17,35 +15,6 @@ const TIMES: usize = 100;
 const AHEAD: TimeDelta = TimeDelta::days(32);
 
 impl Engine {
-    /// What may be quiet at the instants from `from` until `until`.
-    pub(super) async fn quiets(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Quiet>, store::Error> {
-        let silences = self.silences().await?;
-        let still = |silence: &&Silence| silence.data.recurrence.is_some() || silence.data.until > from;
-        let quiet = |silence: &Silence| Quiet {
-            id: silence.id,
-            kind: silence.data.kind,
-            spans: spans(&silence.data, from, until + AHEAD),
-            matchers: silence.data.matchers.clone(),
-        };
-        Ok(silences.iter().filter(still).map(quiet).collect())
-    }
-
-    /// All silences, their matchers ready to be used. They are read anew when one has changed only: each
-    /// decision asks for them, and making matchers of texts costs more than all the rest of it.
-    async fn silences(&self) -> Result<Arc<Vec<Silence>>, store::Error> {
-        let revision = self.store.silences_revision().await?;
-        let known = self.silences.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((of, silences)) = known
-            && of == revision
-        {
-            return Ok(silences);
-        }
-        let silences = Arc::new(self.store.silences(None).await?);
-        let kept = Some((revision, Arc::clone(&silences)));
-        *self.silences.lock().unwrap_or_else(PoisonError::into_inner) = kept;
-        Ok(silences)
-    }
-
     /// Silences that begin, end or have changed: what escalates may have to stop, what was held may page.
     pub(super) async fn look_at_silences(&self, now: DateTime<Utc>) -> Result<(), store::Error> {
         let due = self.store.due_silences(now).await?;
@@ -60,6 +29,18 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// What may be quiet at the instants from `from` until `until`.
+pub(super) fn quiets(silences: &[Silence], from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Quiet> {
+    let still = |silence: &&Silence| silence.data.recurrence.is_some() || silence.data.until > from;
+    let quiet = |silence: &Silence| Quiet {
+        id: silence.id,
+        kind: silence.data.kind,
+        spans: spans(&silence.data, from, until + AHEAD),
+        matchers: silence.data.matchers.clone(),
+    };
+    silences.iter().filter(still).map(quiet).collect()
 }
 
 /// When open incidents must be looked at because of a silence that was made or changed now: at once, if

@@ -58,7 +58,8 @@ impl Engine {
         let state = State::Scheduled { due_at: now, expires_at: now };
         // A year of overrides and windows: whoever is on duty in none of them is not meant.
         let span = (now, now + TimeDelta::days(366));
-        let known = self.known_for(Some(policy), &state, None, 0, span).await?;
+        let edition = self.directory.now().await?;
+        let known = self.known_for(&edition, Some(policy), &state, None, 0, span).await?;
         let steps = (1..).zip(policy.all_steps());
         let told = steps.filter_map(|(nth, step)| {
             let name = if nth > policy.steps.len() { "the last resort".to_owned() } else { format!("step {nth}") };

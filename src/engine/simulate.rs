@@ -118,7 +118,8 @@ impl Engine {
         let subject = Some(alert::subject(&supposed.content));
         let begin = State::Scheduled { due_at: supposed.at, expires_at: supposed.at };
         let span = (supposed.at, supposed.at + HORIZON);
-        let known = self.known_for(Some(policy), &begin, subject, supposed.turn, span).await?;
+        let edition = self.directory.now().await?;
+        let known = self.known_for(&edition, Some(policy), &begin, subject, supposed.turn, span).await?;
         let mut night =
             Night { known: &known, policy, supposed, told: Vec::new(), calls: Vec::new(), placed: Vec::new() };
         let raised = Fact::Raised {

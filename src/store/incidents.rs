@@ -1,6 +1,6 @@
 //! Incidents: raise, advance, look up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use entity::{incident, incident_member};
@@ -9,12 +9,19 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Entry, Error, NewCall, Page, Said, Store, calls, policies, sessions, timeline};
-use crate::store::writer::Tx;
+use super::{
+    Entry, Error, NewCall, Page, Said, Store,
+    calls::{self, join::Wanted},
+    policies, sessions, timeline,
+    writer::Tx,
+};
 use crate::{
     escalation::{self, Calls, Policy, State},
     id::{CallId, IncidentId, PolicyId},
 };
+
+/// Rows in one statement: SQLite takes 32,766 values.
+const ROWS: usize = 1000;
 
 /// An incident as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +113,7 @@ pub struct NewIncident {
     pub traceparent: Option<String>,
 }
 
-/// A decision, to be made true at once or not at all.
+/// What was decided, to be made true at once or not at all.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The new state.
@@ -123,6 +130,15 @@ pub struct Change {
     pub said: Option<(CallId, Said)>,
     /// What the timeline says about it.
     pub entries: Vec<Entry>,
+}
+
+/// A decision about one incident.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// A new one.
+    Raise(Box<NewIncident>, Box<Change>),
+    /// One that is at this version; nothing, if it is not.
+    Advance(IncidentId, i64, Box<Change>),
 }
 
 /// Which incidents a list is about.
@@ -176,44 +192,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if one with the same key is open already.
     pub async fn raise(&self, new: NewIncident, change: Change) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let content = change.content.clone().unwrap_or_default();
-                let open = is_open(&change.state);
-                let takes_turn = new.policy.as_ref().is_some_and(Policy::takes_turns);
-                if let (true, Some((policy, _))) = (takes_turn, new.policy_id) {
-                    policies::take_turn(tx, policy, new.turn).await?;
-                }
-                let row = incident::ActiveModel {
-                    id: Set(new.id.0),
-                    dedup_key: Set(new.dedup_key.clone()),
-                    open_key: Set(open.then_some(new.dedup_key)),
-                    policy_name: Set(new.policy_name),
-                    policy: Set(new.policy.map(|policy| serde_json::to_value(&policy)).transpose()?),
-                    source: Set(new.source),
-                    summary: Set(content.summary),
-                    details: Set(content.details),
-                    severity: Set(content.severity),
-                    labels: Set(serde_json::to_value(&content.labels)?),
-                    truncated: Set(content.truncated.try_into().unwrap_or(i32::MAX)),
-                    state: Set(state_name(&change.state).into()),
-                    state_document: Set(serde_json::to_value(&change.state)?),
-                    due_at: Set(escalation::due_at(&change.state)),
-                    version: Set(1),
-                    raised_at: Set(change.now),
-                    updated_at: Set(change.now),
-                    policy_id: Set(new.policy_id.map(|(id, _)| id.0)),
-                    policy_version: Set(new.policy_id.map(|(_, version)| version)),
-                    turn: Set(turn_number(new.turn)),
-                    hushable: Set(new.hushable),
-                    traceparent: Set(new.traceparent),
-                };
-                incident::Entity::insert(row).exec_without_returning(tx).await?;
-                write_members(tx, new.id, content.members, change.now).await?;
-                carry_out(tx, new.id, change.calls, change.cancel_calls, change.entries, change.now).await
-            })
-        })
-        .await
+        self.one(Decision::Raise(Box::new(new), Box::new(change))).await
     }
 
     /// Makes a decision about an incident true, if it still is at `version`.
@@ -221,46 +200,20 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if it is not: read it again and decide again.
     pub async fn advance(&self, id: IncidentId, version: i64, change: Change) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                // The compare-and-set comes first: it takes the row's lock and settles every race.
-                let mut update = incident::ActiveModel {
-                    state: Set(state_name(&change.state).into()),
-                    state_document: Set(serde_json::to_value(&change.state)?),
-                    due_at: Set(escalation::due_at(&change.state)),
-                    version: Set(version + 1),
-                    updated_at: Set(change.now),
-                    ..Default::default()
-                };
-                if !is_open(&change.state) {
-                    update.open_key = Set(None);
-                }
-                let mut members = Vec::new();
-                if let Some(content) = change.content {
-                    update.summary = Set(content.summary);
-                    update.details = Set(content.details);
-                    update.severity = Set(content.severity);
-                    update.labels = Set(serde_json::to_value(&content.labels)?);
-                    update.truncated = Set(content.truncated.try_into().unwrap_or(i32::MAX));
-                    members = content.members;
-                }
-                let updated = incident::Entity::update_many()
-                    .set(update)
-                    .filter(incident::Column::Id.eq(id.0))
-                    .filter(incident::Column::Version.eq(version))
-                    .exec(tx)
-                    .await?;
-                if updated.rows_affected != 1 {
-                    return Err(Error::Conflict);
-                }
-                write_members(tx, id, members, change.now).await?;
-                if let Some((call, said)) = change.said {
-                    sessions::set_said(tx, call, id, said).await?;
-                }
-                carry_out(tx, id, change.calls, change.cancel_calls, change.entries, change.now).await
-            })
-        })
-        .await
+        self.one(Decision::Advance(id, version, Box::new(change))).await
+    }
+
+    async fn one(&self, decision: Decision) -> Result<(), Error> {
+        self.carry_out(vec![decision]).await?.pop().unwrap_or(Ok(()))
+    }
+
+    /// Makes decisions about different incidents true, in as few statements as if they were one.
+    /// [`Error::Conflict`] in the place of those that were too late: those alone were not.
+    ///
+    /// # Errors
+    /// If none was made true: something was the matter with one of them, or with the database.
+    pub async fn carry_out(&self, decisions: Vec<Decision>) -> Result<Vec<Result<(), Error>>, Error> {
+        self.write(move |tx| Box::pin(carry_out(tx, decisions))).await
     }
 
     /// An incident by its identifier.
@@ -269,7 +222,7 @@ impl Store {
     /// If the database does not answer.
     pub async fn incident(&self, id: IncidentId) -> Result<Option<Incident>, Error> {
         let row = incident::Entity::find_by_id(id.0).one(&self.read).await?;
-        self.with_members(row).await
+        Ok(self.with_members(row.into_iter().collect()).await?.pop())
     }
 
     /// The open incident with this key.
@@ -277,8 +230,17 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn open_incident(&self, dedup_key: &str) -> Result<Option<Incident>, Error> {
-        let row = incident::Entity::find().filter(incident::Column::OpenKey.eq(dedup_key)).one(&self.read).await?;
-        self.with_members(row).await
+        Ok(self.open_under(&[dedup_key]).await?.pop())
+    }
+
+    /// The open incidents with these keys.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn open_under(&self, dedup_keys: &[&str]) -> Result<Vec<Incident>, Error> {
+        let of_keys = incident::Column::OpenKey.is_in(dedup_keys.iter().copied());
+        let rows = incident::Entity::find().filter(of_keys).all(&self.read).await?;
+        self.with_members(rows).await
     }
 
     /// Incidents whose deadline has come, the most overdue first.
@@ -361,43 +323,145 @@ impl Store {
         Ok(Page::cut(incidents, limit, |incident| incident.id.0))
     }
 
-    async fn with_members(&self, row: Option<incident::Model>) -> Result<Option<Incident>, Error> {
-        let Some(row) = row else { return Ok(None) };
-        let members = incident_member::Entity::find()
-            .filter(incident_member::Column::IncidentId.eq(row.id))
-            .order_by_asc(incident_member::Column::Fingerprint)
-            .all(&self.read)
-            .await?;
-        read(row, members).map(Some)
+    async fn with_members(&self, rows: Vec<incident::Model>) -> Result<Vec<Incident>, Error> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut members: HashMap<Uuid, Vec<incident_member::Model>> = HashMap::new();
+        let of_these = incident_member::Column::IncidentId.is_in(rows.iter().map(|row| row.id));
+        let in_order =
+            incident_member::Entity::find().filter(of_these).order_by_asc(incident_member::Column::Fingerprint);
+        for member in in_order.all(&self.read).await? {
+            members.entry(member.incident_id).or_default().push(member);
+        }
+        let whole = |row: incident::Model| {
+            let members = members.remove(&row.id).unwrap_or_default();
+            read(row, members)
+        };
+        rows.into_iter().map(whole).collect()
     }
 }
 
-async fn carry_out(
-    tx: &Tx,
-    id: IncidentId,
-    new_calls: Vec<NewCall>,
-    cancel: bool,
-    entries: Vec<Entry>,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), Error>>, Error> {
+    let mut results = Vec::with_capacity(decisions.len());
+    let (mut raised, mut members, mut entries, mut wanted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut give_up, mut said) = (Vec::new(), Vec::new());
+    for decision in decisions {
+        let (id, in_time, change) = match decision {
+            Decision::Raise(new, change) => {
+                let (in_time, id) = (take_turn(tx, &new).await?, new.id);
+                if in_time {
+                    raised.push(new_row(*new, &change)?);
+                }
+                (id, in_time, change)
+            }
+            Decision::Advance(id, version, change) => (id, update(tx, id, version, &change).await?, change),
+        };
+        results.push(if in_time { Ok(()) } else { Err(Error::Conflict) });
+        if !in_time {
+            continue;
+        }
+        let now = change.now;
+        for member in change.content.map(|content| content.members).unwrap_or_default() {
+            members.push((id, member, now));
+        }
+        entries.extend(change.entries);
+        wanted.extend(change.calls.into_iter().map(|call| Wanted { incident: id, call, now }));
+        give_up.extend(change.cancel_calls.then_some((id, now)));
+        said.extend(change.said.map(|(call, said)| (call, id, said)));
+    }
+    for rows in raised.chunks(ROWS) {
+        incident::Entity::insert_many(rows.to_vec()).exec_without_returning(tx).await?;
+    }
+    write_members(tx, members).await?;
+    for (call, incident, what) in said {
+        sessions::set_said(tx, call, incident, what).await?;
+    }
     timeline::write(tx, entries).await?;
-    if cancel {
-        calls::progress::give_up(tx, id, now).await?;
+    for (incident, now) in give_up {
+        calls::progress::give_up(tx, incident, now).await?;
     }
-    for call in new_calls {
-        calls::queue::queue(tx, id, call, now).await?;
-    }
-    Ok(())
+    calls::join::queue(tx, wanted).await?;
+    Ok(results)
 }
 
-async fn write_members(tx: &Tx, incident: IncidentId, members: Vec<Member>, now: DateTime<Utc>) -> Result<(), Error> {
+/// Takes the turn of a policy in which people take turns. `false`, if somebody else has taken it.
+async fn take_turn(tx: &Tx, new: &NewIncident) -> Result<bool, Error> {
+    let takes_turn = new.policy.as_ref().is_some_and(Policy::takes_turns);
+    match new.policy_id {
+        Some((policy, _)) if takes_turn => policies::take_turn(tx, policy, new.turn).await,
+        _ => Ok(true),
+    }
+}
+
+fn new_row(new: NewIncident, change: &Change) -> Result<incident::ActiveModel, Error> {
+    let content = change.content.clone().unwrap_or_default();
+    Ok(incident::ActiveModel {
+        id: Set(new.id.0),
+        dedup_key: Set(new.dedup_key.clone()),
+        open_key: Set(is_open(&change.state).then_some(new.dedup_key)),
+        policy_name: Set(new.policy_name),
+        policy: Set(new.policy.map(|policy| serde_json::to_value(&policy)).transpose()?),
+        source: Set(new.source),
+        summary: Set(content.summary),
+        details: Set(content.details),
+        severity: Set(content.severity),
+        labels: Set(serde_json::to_value(&content.labels)?),
+        truncated: Set(content.truncated.try_into().unwrap_or(i32::MAX)),
+        state: Set(state_name(&change.state).into()),
+        state_document: Set(serde_json::to_value(&change.state)?),
+        due_at: Set(escalation::due_at(&change.state)),
+        version: Set(1),
+        raised_at: Set(change.now),
+        updated_at: Set(change.now),
+        policy_id: Set(new.policy_id.map(|(id, _)| id.0)),
+        policy_version: Set(new.policy_id.map(|(_, version)| version)),
+        turn: Set(turn_number(new.turn)),
+        hushable: Set(new.hushable),
+        traceparent: Set(new.traceparent),
+    })
+}
+
+/// Changes an incident's row if it is at `version`. The compare-and-set takes the row's lock and settles
+/// every race.
+async fn update(tx: &Tx, id: IncidentId, version: i64, change: &Change) -> Result<bool, Error> {
+    let mut update = incident::ActiveModel {
+        state: Set(state_name(&change.state).into()),
+        state_document: Set(serde_json::to_value(&change.state)?),
+        due_at: Set(escalation::due_at(&change.state)),
+        version: Set(version + 1),
+        updated_at: Set(change.now),
+        ..Default::default()
+    };
+    if !is_open(&change.state) {
+        update.open_key = Set(None);
+    }
+    if let Some(content) = &change.content {
+        update.summary = Set(content.summary.clone());
+        update.details = Set(content.details.clone());
+        update.severity = Set(content.severity.clone());
+        update.labels = Set(serde_json::to_value(&content.labels)?);
+        update.truncated = Set(content.truncated.try_into().unwrap_or(i32::MAX));
+    }
+    let updated = incident::Entity::update_many()
+        .set(update)
+        .filter(incident::Column::Id.eq(id.0))
+        .filter(incident::Column::Version.eq(version))
+        .exec(tx)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+async fn write_members(tx: &Tx, members: Vec<(IncidentId, Member, DateTime<Utc>)>) -> Result<(), Error> {
     // Each once, the last one counts: PostgreSQL refuses a statement that writes a row twice.
-    let members: BTreeMap<String, Member> =
-        members.into_iter().map(|member| (member.fingerprint.clone(), member)).collect();
+    let members: BTreeMap<(Uuid, String), (Member, DateTime<Utc>)> = members
+        .into_iter()
+        .map(|(incident, member, now)| ((incident.0, member.fingerprint.clone()), (member, now)))
+        .collect();
     let mut rows = Vec::with_capacity(members.len());
-    for (_, member) in members {
+    for ((incident, _), (member, now)) in members {
         rows.push(incident_member::ActiveModel {
-            incident_id: Set(incident.0),
+            incident_id: Set(incident),
             fingerprint: Set(member.fingerprint),
             summary: Set(member.summary),
             severity: Set(member.severity),
@@ -415,7 +479,7 @@ async fn write_members(tx: &Tx, incident: IncidentId, members: Vec<Member>, now:
             incident_member::Column::UpdatedAt,
         ])
         .to_owned();
-    for chunk in rows.chunks(1000) {
+    for chunk in rows.chunks(ROWS) {
         incident_member::Entity::insert_many(chunk.to_vec())
             .on_conflict(update.clone())
             .exec_without_returning(tx)

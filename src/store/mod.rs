@@ -59,7 +59,7 @@ pub use events::Happened;
 pub use feeds::FeedOf;
 pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use idempotency::{Admission, KeptAnswer, Request};
-pub use incidents::{Change, Content, Incident, IncidentFilter, Member, NewIncident, state_name};
+pub use incidents::{Change, Content, Decision, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use logins::{NewLogin, Renewed};
 pub use nodes::Node;
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};

@@ -220,18 +220,16 @@ impl Store {
     }
 }
 
-/// Takes the next turn of a policy in which people take turns, as part of raising an incident.
-///
-/// # Errors
-/// [`Error::Conflict`] if somebody else has taken it.
-pub(super) async fn take_turn(tx: &Tx, id: PolicyId, turn: i64) -> Result<(), Error> {
+/// Takes the next turn of a policy in which people take turns, as part of raising an incident. `false`, if
+/// somebody else has taken it.
+pub(super) async fn take_turn(tx: &Tx, id: PolicyId, turn: i64) -> Result<bool, Error> {
     let updated = policy::Entity::update_many()
         .col_expr(policy::Column::Turns, Expr::val(turn + 1))
         .filter(policy::Column::Id.eq(id.0))
         .filter(policy::Column::Turns.eq(turn))
         .exec(tx)
         .await?;
-    if updated.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
+    Ok(updated.rows_affected == 1)
 }
 
 async fn insert(tx: &Tx, id: PolicyId, data: PolicyData, by: &str, now: DateTime<Utc>) -> Result<(), Error> {

@@ -2,11 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::silence;
-use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait},
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{Edit, Error, Store, audit::Subject};
 use crate::{
@@ -149,21 +145,6 @@ impl Store {
         }
         let rows = query.order_by_desc(silence::Column::Id).limit(10_000).all(&self.read).await?;
         rows.into_iter().map(read).collect()
-    }
-
-    /// What changes whenever a silence does: how many there are, and their versions together.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn silences_revision(&self) -> Result<(i64, i64), Error> {
-        let of_all: Option<(i64, Option<i64>)> = silence::Entity::find()
-            .select_only()
-            .column_as(silence::Column::Id.count(), "silences")
-            .column_as(Expr::col(silence::Column::Version).sum().cast_as("bigint"), "versions")
-            .into_tuple()
-            .one(&self.read)
-            .await?;
-        Ok(of_all.map_or((0, 0), |(silences, versions)| (silences, versions.unwrap_or(0))))
     }
 
     /// Silences that the engine must look at.

@@ -126,7 +126,7 @@ async fn a_decision_on_an_old_version_changes_nothing(database: Database) {
     store.raise(new, held(Vec::new())).await.expect("it is stored");
     let entry =
         |by: &str| Entry { incident: Some(id), call: None, at: evening(), fact: Fact::Resolved { by: by.into() } };
-    let call = NewCall { contact: None, number: number(ANN), number_index: 0, at: first_attempt() };
+    let call = NewCall { contact: None, number: number(ANN), number_index: 0, at: first_attempt(), alone: false };
     let change = |by: &str| Change {
         content: Some(Content { summary: by.into(), members: vec![member(by, "", true)], ..Content::default() }),
         calls: vec![call.clone()],
@@ -231,7 +231,7 @@ async fn a_call_is_claimed_by_one_of_many(database: Database) {
 /// Queues a call about an incident beside whatever is queued already.
 async fn queue(store: &Store, id: IncidentId, to: &str, at: Position) {
     let incident = store.incident(id).await.expect("an answer").expect("it is there");
-    let call = NewCall { contact: None, number: number(to), number_index: 0, at };
+    let call = NewCall { contact: None, number: number(to), number_index: 0, at, alone: false };
     let change = Change { state: incident.state, calls: vec![call], ..held(Vec::new()) };
     store.advance(id, incident.version, change).await.expect("it is stored");
 }

@@ -1,6 +1,7 @@
-//! Calls: what they are, and looking them up. The queue is in `queue`, what happens to one on its way
-//! in `progress`, what the person on the line does in `sessions`.
+//! Calls: what they are, and looking them up. How one comes into the queue is in `join`, the queue in `queue`,
+//! what happens to one on its way in `progress`, what the person on the line does in `sessions`.
 
+pub(super) mod join;
 pub(super) mod progress;
 pub(super) mod queue;
 
@@ -168,6 +169,8 @@ pub struct NewCall {
     pub number_index: u32,
     /// For which attempt.
     pub at: Position,
+    /// Whether it is placed in a way of its own: then it joins no other call, and nothing joins it.
+    pub alone: bool,
 }
 
 /// An incident that a call carries.

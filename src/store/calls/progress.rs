@@ -7,9 +7,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use uuid::Uuid;
 
 use super::{
-    Call, CallStatus, End, calls_of, of_call,
-    queue::{hand_on, needed_by_another},
-    read, set_status, status_in,
+    Call, CallStatus, End, calls_of, join::hand_on, of_call, queue::needed_by_another, read, set_status, status_in,
 };
 use crate::store::writer::Tx;
 use crate::{
@@ -170,7 +168,7 @@ async fn end_in(
         return Ok(false);
     }
     let given_up = row.given_up || row.canceled_by.is_some();
-    let call = read(row)?;
+    let call = read(row.clone())?;
     let fact = Fact::CallEnded {
         to: call.to.clone(),
         status: end.status.to_string(),
@@ -188,15 +186,13 @@ async fn end_in(
     if let Some((number, index)) = next
         && !given_up
     {
-        let contact = call.contact.map(|contact| (contact, call.to));
-        hand_on(tx, id, contact, &number, index, now, Condition::all()).await?;
+        hand_on(tx, &row, &number, index, now, Condition::all()).await?;
     } else if call.answered_at.is_some() {
         // What joined while somebody was on the line and was not spoken any more was not an attempt.
         let unspoken = Condition::all()
             .add(call_incident::Column::Late.eq(true))
             .add(call_incident::Column::Said.eq(Said::Waiting.as_str()));
-        let contact = call.contact.map(|contact| (contact, call.to));
-        hand_on(tx, id, contact, &call.number, call.number_index, now, unspoken).await?;
+        hand_on(tx, &row, &call.number, call.number_index, now, unspoken).await?;
     }
     Ok(true)
 }

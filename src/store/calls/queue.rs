@@ -1,4 +1,4 @@
-//! The queue: what waits to be placed, who joins what, and what nobody needs any more.
+//! The queue: what waits to be placed, and what nobody needs any more.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,16 @@ use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    ColumnTrait, Condition, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, Select,
     sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
 };
 use uuid::Uuid;
 
-use super::{Call, CallStatus, NewCall, line, number, of_call, read, read_carried, set_status, status_in};
-use crate::store::writer::Tx;
+use super::{Call, CallStatus, of_call, read, set_status, status_in};
 use crate::{
-    escalation::{Placing, Policy, Position},
-    id::{self, CallId, ContactId, IncidentId, PolicyId},
-    phone::PhoneNumber,
-    store::{Entry, Error, Fact, Said, Store, timeline},
+    escalation::{Placing, Policy},
+    id::{CallId, IncidentId, PolicyId},
+    store::{Error, Fact, Store, timeline},
 };
 
 impl Store {
@@ -27,8 +24,26 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn placing_of(&self, id: CallId) -> Result<Placing, Error> {
-        let incidents = alone(&self.read, id.0).await?;
-        Ok(placings(&self.read, &incidents).await?.into_iter().next().unwrap_or_default())
+        let its_own = Query::select()
+            .column((call_incident::Entity, call_incident::Column::IncidentId))
+            .from(call_incident::Entity)
+            .inner_join(
+                call::Entity,
+                Expr::col((call_incident::Entity, call_incident::Column::CallId))
+                    .equals((call::Entity, call::Column::Id)),
+            )
+            .and_where(Expr::col((call::Entity, call::Column::Id)).eq(id.0))
+            .and_where(Expr::col((call::Entity, call::Column::Alone)).eq(true))
+            .to_owned();
+        let policy: Option<Option<serde_json::Value>> = incident::Entity::find()
+            .select_only()
+            .column(incident::Column::Policy)
+            .filter(incident::Column::Id.in_subquery(its_own))
+            .into_tuple()
+            .one(&self.read)
+            .await?;
+        let policy: Option<Policy> = policy.flatten().map(serde_json::from_value).transpose()?;
+        Ok(policy.map(|policy| policy.placing).unwrap_or_default())
     }
 
     /// Calls that wait and may be placed, and under which policy: about something that still escalates, to
@@ -152,186 +167,6 @@ impl Store {
     }
 }
 
-/// Queues a call about an incident, or lets the incident join the call that is on its way to the same person.
-pub(in crate::store) async fn queue(
-    tx: &Tx,
-    incident: IncidentId,
-    new: NewCall,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let contact = new.contact.as_ref().map(|(id, _)| *id);
-    let line = line(contact, &new.number);
-    let to = new.contact.as_ref().map_or_else(|| new.number.as_str().to_owned(), |(_, name)| name.clone());
-    let carries_it = Query::select()
-        .column(call_incident::Column::CallId)
-        .from(call_incident::Entity)
-        .and_where(call_incident::Column::IncidentId.eq(incident.0))
-        .to_owned();
-    let live = call::Entity::find()
-        .filter(call::Column::Line.eq(&*line))
-        .filter(status_in(&CallStatus::LIVE))
-        .filter(call::Column::Closed.eq(false))
-        .filter(call::Column::GivenUp.eq(false))
-        .filter(call::Column::CanceledBy.is_null())
-        .filter(call::Column::Id.not_in_subquery(carries_it))
-        .order_by_asc(call::Column::Id)
-        .all(tx)
-        .await?;
-    if let Some(live) = joinable(tx, incident, live).await? {
-        let ordinal = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(live.id)).count(tx).await?;
-        let late = live.status == CallStatus::Answered.as_str();
-        carry(tx, CallId(live.id), incident, new.at, i32::try_from(ordinal).unwrap_or(i32::MAX), late).await?;
-        let entry =
-            Entry { incident: Some(incident), call: Some(CallId(live.id)), at: now, fact: Fact::CallJoined { to } };
-        return timeline::write(tx, vec![entry]).await;
-    }
-    let id = insert(tx, new.contact.clone(), &new.number, new.number_index, now).await?;
-    carry(tx, id, incident, new.at, 0, false).await?;
-    timeline::write(tx, vec![of_call(id, now, queued(&to, &new.number, new.number_index))]).await
-}
-
-/// The first of these calls that an incident may join: neither is to be placed in a way of its own.
-async fn joinable(tx: &Tx, incident: IncidentId, live: Vec<call::Model>) -> Result<Option<call::Model>, Error> {
-    if live.is_empty() || !is_usual(tx, &[incident]).await? {
-        return Ok(None);
-    }
-    for call in live {
-        if is_usual(tx, &alone(tx, call.id).await?).await? {
-            return Ok(Some(call));
-        }
-    }
-    Ok(None)
-}
-
-/// What a call carries, if it is one incident alone: of several, none is to be placed in a way of its own.
-async fn alone(db: &impl ConnectionTrait, call: Uuid) -> Result<Vec<IncidentId>, Error> {
-    let rows = call_incident::Entity::find().filter(call_incident::Column::CallId.eq(call)).limit(2).all(db).await?;
-    if rows.len() > 1 {
-        return Ok(Vec::new());
-    }
-    Ok(rows.into_iter().map(|row| IncidentId(row.incident_id)).collect())
-}
-
-/// How calls about these incidents are placed, where that is not as usual.
-async fn placings(db: &impl ConnectionTrait, incidents: &[IncidentId]) -> Result<Vec<Placing>, Error> {
-    if incidents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = incident::Entity::find()
-        .filter(incident::Column::Id.is_in(incidents.iter().map(|id| id.0)))
-        .order_by_asc(incident::Column::Id)
-        .all(db)
-        .await?;
-    let mut placings = Vec::new();
-    for policy in rows.into_iter().filter_map(|row| row.policy) {
-        let policy: Policy = serde_json::from_value(policy)?;
-        placings.push(policy.placing);
-    }
-    placings.retain(|placing| !placing.is_usual());
-    Ok(placings)
-}
-
-/// Whether calls about these incidents are like others, so that they may be one call.
-async fn is_usual(db: &impl ConnectionTrait, incidents: &[IncidentId]) -> Result<bool, Error> {
-    Ok(placings(db, incidents).await?.is_empty())
-}
-
-/// Queues a call about `which` of what `from` carried and still escalates.
-pub(super) async fn hand_on(
-    tx: &Tx,
-    from: CallId,
-    contact: Option<(ContactId, String)>,
-    number: &PhoneNumber,
-    index: u32,
-    now: DateTime<Utc>,
-    which: Condition,
-) -> Result<(), Error> {
-    let carried = call_incident::Entity::find()
-        .filter(call_incident::Column::CallId.eq(from.0))
-        .filter(which)
-        .filter(call_incident::Column::IncidentId.in_subquery(escalating()))
-        .order_by_asc(call_incident::Column::Ordinal)
-        .all(tx)
-        .await?;
-    if carried.is_empty() {
-        return Ok(());
-    }
-    let to = contact.as_ref().map_or_else(|| number.as_str().to_owned(), |(_, name)| name.clone());
-    let id = insert(tx, contact, number, index, now).await?;
-    for (ordinal, row) in (0..).zip(carried) {
-        let carried = read_carried(&row)?;
-        carry(tx, id, carried.incident, carried.at, ordinal, false).await?;
-    }
-    timeline::write(tx, vec![of_call(id, now, queued(&to, number, index))]).await
-}
-
-async fn insert(
-    tx: &Tx,
-    contact: Option<(ContactId, String)>,
-    number: &PhoneNumber,
-    index: u32,
-    now: DateTime<Utc>,
-) -> Result<CallId, Error> {
-    let id = CallId::generate();
-    let row = call::ActiveModel {
-        id: Set(id.0),
-        line: Set(line(contact.as_ref().map(|(id, _)| *id), number)),
-        contact_id: Set(contact.as_ref().map(|(id, _)| id.0)),
-        contact_name: Set(contact.map(|(_, name)| name)),
-        number: Set(number.as_str().to_owned()),
-        number_index: Set(i32::try_from(index).unwrap_or(i32::MAX)),
-        status: Set(CallStatus::Pending.as_str().into()),
-        closed: Set(false),
-        token: Set(id::token()),
-        created_at: Set(now),
-        dialed_at: Set(None),
-        ringing_at: Set(None),
-        answered_at: Set(None),
-        ended_at: Set(None),
-        found_route: Set(true),
-        disposition: Set(None),
-        cause: Set(None),
-        cause_text: Set(None),
-        sip_status: Set(None),
-        failure: Set(None),
-        heard_ms: Set(0),
-        heard: Set(false),
-        digits: Set(String::new()),
-        canceled_by: Set(None),
-        given_up: Set(false),
-        node: Set(None),
-    };
-    call::Entity::insert(row).exec_without_returning(tx).await?;
-    Ok(id)
-}
-
-async fn carry(
-    tx: &Tx,
-    call: CallId,
-    incident: IncidentId,
-    at: Position,
-    ordinal: i32,
-    late: bool,
-) -> Result<(), Error> {
-    let row = call_incident::ActiveModel {
-        call_id: Set(call.0),
-        incident_id: Set(incident.0),
-        ordinal: Set(ordinal),
-        run: Set(number(at.stage.run)),
-        round: Set(number(at.stage.round)),
-        step: Set(number(at.stage.step)),
-        attempt: Set(number(at.attempt)),
-        said: Set(Said::Waiting.as_str().into()),
-        late: Set(late),
-    };
-    call_incident::Entity::insert(row).exec_without_returning(tx).await?;
-    Ok(())
-}
-
-fn queued(to: &str, number: &PhoneNumber, index: u32) -> Fact {
-    Fact::CallQueued { to: to.to_owned(), number: number.as_str().to_owned(), nth_number: index + 1 }
-}
-
 /// Calls with the first incident that each carries, whose policy counts as the call's.
 fn with_policy() -> Select<call::Entity> {
     let carried = call_incident::Entity::belongs_to(call::Entity);
@@ -345,7 +180,7 @@ fn with_policy() -> Select<call::Entity> {
         .filter(call_incident::Column::Ordinal.eq(0))
 }
 
-fn escalating() -> SelectStatement {
+pub(super) fn escalating() -> SelectStatement {
     Query::select()
         .column(incident::Column::Id)
         .from(incident::Entity)
