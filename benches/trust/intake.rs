@@ -93,7 +93,8 @@ async fn one(kind: &Kind, name: &str, slow: bool, to_reach: &str) -> Result<()> 
     let address = server.api.base.trim_start_matches("http://").to_owned();
     let process = server.id().context("it runs")?;
     for (what, fresh) in [("new", true), ("again", false)] {
-        let (mut rates, mut slowest, mut costs, mut shared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut rates, mut slowest, mut costs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut shared, mut flushed) = (Vec::new(), Vec::new());
         for run in 0..RUNS {
             let commits = figures(&server).await?;
             let (before, begin) = (cpu(process)?, Instant::now());
@@ -133,14 +134,16 @@ async fn one(kind: &Kind, name: &str, slow: bool, to_reach: &str) -> Result<()> 
             rates.push(count / begin.elapsed().as_secs_f64());
             slowest.push(percentile(&all, 0.99));
             costs.push(spent.as_secs_f64() * 1e6 / count);
-            shared.push((after.0 - commits.0) / (after.1 - commits.1));
+            shared.push(count / (after.0 - commits.0));
+            flushed.push((after.1 - commits.1) / (after.0 - commits.0) * 1000.0);
         }
         let ((l, m, h), (sl, sm, sh), (cl, cm, ch)) = (spread(rates), spread(slowest), spread(costs));
         let disk = if slow { ", 5 ms per flush" } else { "" };
         println!(
             "{what} alerts, {CLIENTS} clients, {name}{disk}: {m:.0}/s ({l:.0} to {h:.0}), p99 {sm:.1} ms ({sl:.1} to {sh:.1}), \
-             own CPU {cm:.0} us ({cl:.0} to {ch:.0}), {:.1} writes per commit; to reach: {to_reach}, p99 20 ms, 200 us",
-            spread(shared).1
+             own CPU {cm:.0} us ({cl:.0} to {ch:.0}), {:.1} alerts per commit of {:.1} ms; to reach: {to_reach}, p99 20 ms, 200 us",
+            spread(shared).1,
+            spread(flushed).1
         );
     }
     server.stop().await?;
@@ -150,7 +153,7 @@ async fn one(kind: &Kind, name: &str, slow: bool, to_reach: &str) -> Result<()> 
     Ok(())
 }
 
-/// Writes until now, and commits.
+/// Commits until now, and how long they took.
 async fn figures(server: &Server) -> Result<(f64, f64)> {
     let text = server.api.get("/metrics").await?;
     let text = text.as_str().context("text")?.to_owned();
@@ -159,7 +162,8 @@ async fn figures(server: &Server) -> Result<(f64, f64)> {
             .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
             .with_context(|| name.to_owned())
     };
-    Ok((value("ringdown_store_writes_per_commit_sum")?, value("ringdown_store_writes_per_commit_count")?))
+    let (count, sum) = ("ringdown_store_commit_duration_seconds_count", "ringdown_store_commit_duration_seconds_sum");
+    Ok((value(count)?, value(sum)?))
 }
 
 /// A library that makes every flush slower.

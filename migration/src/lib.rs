@@ -11,7 +11,7 @@ mod m20261122_000002_telling;
 mod m20261122_000003_channel_events;
 mod m20261122_000005_call_lists;
 mod m20261123_000001_nodes;
-mod m20261124_000001_joining;
+mod m20261124_000001_intake;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -27,7 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_channel_events::Migration),
             Box::new(m20261122_000005_call_lists::Migration),
             Box::new(m20261123_000001_nodes::Migration),
-            Box::new(m20261124_000001_joining::Migration),
+            Box::new(m20261124_000001_intake::Migration),
         ]
     }
 }

@@ -21,6 +21,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -60,6 +61,8 @@ pub struct Engine {
     clock: Clock,
     directory: Directory,
     intake: Arc<Mutex<Intake>>,
+    /// Rings when as many alerts wait as are expected.
+    all_in: Arc<Notify>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -99,7 +102,7 @@ impl Engine {
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let directory = Directory::new(store.clone());
-        Self { store, bus, clock, directory, intake: Arc::default(), looked: Arc::default() }
+        Self { store, bus, clock, directory, intake: Arc::default(), all_in: Arc::default(), looked: Arc::default() }
     }
 
     /// A person takes it.

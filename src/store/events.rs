@@ -1,17 +1,18 @@
 //! All events in the order in which they were committed, for whoever tells others about them.
 //!
 //! An event's identifier is made before its commit, so identifiers do not say in which order events
-//! can be seen. Its sequence does: it is taken from a counter as the last thing before the commit, and
-//! whoever has changed the counter holds its lock until the commit is done. So once an event can be
-//! seen, so can all with a lower sequence; also where several servers write to one PostgreSQL. Being
-//! the last thing, the lock is held shortly, and nobody who holds it waits for another.
+//! can be seen. Its sequence does: it is taken from a counter, and whoever has changed the counter holds
+//! its lock until the commit is done. So once an event can be seen, so can all with a lower sequence; also
+//! where several servers write to one PostgreSQL. There it is the last thing before the commit: the lock
+//! is held shortly, and nobody who holds it waits for another. SQLite has one lock, taken at the beginning.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use entity::{call_incident, event, event_counter};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -86,6 +87,7 @@ impl Store {
             let links = call_incident::Entity::find()
                 .filter(call_incident::Column::CallId.is_in(some.iter().copied()))
                 .order_by_asc(call_incident::Column::Ordinal)
+                .order_by_asc(call_incident::Column::IncidentId)
                 .all(&self.read)
                 .await?;
             for link in links {
@@ -117,17 +119,93 @@ impl Store {
     }
 }
 
-/// Writes what a part of a transaction has to tell, as its last thing.
-pub(super) async fn write(savepoint: &DatabaseTransaction, rows: Vec<event::ActiveModel>) -> Result<(), DbErr> {
+/// Numbers the events of one transaction.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers {
+    /// Nobody else writes to a SQLite database meanwhile: each is written with its number. The last one
+    /// before this transaction, and the last one by now.
+    AtOnce { before: i64, last: i64 },
+    /// All at the end.
+    AtTheEnd { any: bool },
+}
+
+impl Numbers {
+    /// `last` is the last number of the transaction before, if that is known.
+    pub(super) async fn begin(transaction: &DatabaseTransaction, last: Option<i64>) -> Result<Self, DbErr> {
+        if transaction.get_database_backend() != DbBackend::Sqlite {
+            return Ok(Self::AtTheEnd { any: false });
+        }
+        let last = match last {
+            Some(last) => last,
+            None => event_counter::Entity::find_by_id(1).one(transaction).await?.map_or(0, |counter| counter.last),
+        };
+        Ok(Self::AtOnce { before: last, last })
+    }
+
+    /// Whether there were events.
+    pub(super) fn any(&self) -> bool {
+        match self {
+            Self::AtOnce { before, last } => last > before,
+            Self::AtTheEnd { any } => *any,
+        }
+    }
+
+    /// The last number, if it is known.
+    pub(super) fn last(&self) -> Option<i64> {
+        match self {
+            Self::AtOnce { last, .. } => Some(*last),
+            Self::AtTheEnd { .. } => None,
+        }
+    }
+
+    /// Writes what a part of the transaction has to tell, as its last thing. If that part is undone, go on
+    /// with what was there before.
+    pub(super) async fn write(
+        &mut self,
+        part: &DatabaseTransaction,
+        mut rows: Vec<event::ActiveModel>,
+    ) -> Result<(), DbErr> {
+        match self {
+            Self::AtOnce { last, .. } => {
+                for row in &mut rows {
+                    *last += 1;
+                    row.sequence = Set(Some(*last));
+                }
+            }
+            Self::AtTheEnd { any } => *any |= !rows.is_empty(),
+        }
+        insert(part, rows).await
+    }
+
+    /// As the last thing before the commit.
+    pub(super) async fn finish(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        match self {
+            _ if !self.any() => Ok(()),
+            Self::AtTheEnd { .. } => number(transaction).await,
+            Self::AtOnce { before, last } => {
+                let update = event_counter::Entity::update_many()
+                    .col_expr(event_counter::Column::Last, Expr::val(*last))
+                    .filter(event_counter::Column::Id.eq(1))
+                    .filter(event_counter::Column::Last.eq(*before));
+                if update.exec(transaction).await?.rows_affected == 1 {
+                    return Ok(());
+                }
+                Err(DbErr::Custom("another program has written events to this database meanwhile".into()))
+            }
+        }
+    }
+}
+
+async fn insert(part: &DatabaseTransaction, rows: Vec<event::ActiveModel>) -> Result<(), DbErr> {
     // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.
     for chunk in rows.chunks(1000) {
-        event::Entity::insert_many(chunk.to_vec()).exec_without_returning(savepoint).await?;
+        event::Entity::insert_many(chunk.to_vec()).exec_without_returning(part).await?;
     }
     Ok(())
 }
 
 /// Numbers what the transaction has written, as the last thing before its commit.
-pub(super) async fn number(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn number(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     transaction
         .execute_unprepared(
             "UPDATE event_counter SET last = last + (SELECT count(*) FROM event WHERE sequence IS NULL) WHERE id = 1",

@@ -1,11 +1,13 @@
 //! Incidents: raise, advance, look up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::{incident, incident_member};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, OnConflict, Query},
 };
 use uuid::Uuid;
 
@@ -139,6 +141,8 @@ pub enum Decision {
     Raise(Box<NewIncident>, Box<Change>),
     /// One that is at this version; nothing, if it is not.
     Advance(IncidentId, i64, Box<Change>),
+    /// One that is at this version stays as it is, and this stands in its timeline.
+    Note(IncidentId, i64, DateTime<Utc>, Vec<Entry>),
 }
 
 /// Which incidents a list is about.
@@ -346,16 +350,23 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
     let mut results = Vec::with_capacity(decisions.len());
     let (mut raised, mut members, mut entries, mut wanted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut give_up, mut said) = (Vec::new(), Vec::new());
+    let unchanged = touch(tx, &decisions).await?;
     for decision in decisions {
-        let (id, in_time, change) = match decision {
+        let (id, new, in_time, change) = match decision {
             Decision::Raise(new, change) => {
                 let (in_time, id) = (take_turn(tx, &new).await?, new.id);
                 if in_time {
                     raised.push(new_row(*new, &change)?);
                 }
-                (id, in_time, change)
+                (id, true, in_time, change)
             }
-            Decision::Advance(id, version, change) => (id, update(tx, id, version, &change).await?, change),
+            Decision::Advance(id, version, change) => (id, false, update(tx, id, version, &change).await?, change),
+            Decision::Note(id, .., told) => {
+                let in_time = unchanged.contains(&id.0);
+                results.push(if in_time { Ok(()) } else { Err(Error::Conflict) });
+                entries.extend(told.into_iter().filter(|_| in_time));
+                continue;
+            }
         };
         results.push(if in_time { Ok(()) } else { Err(Error::Conflict) });
         if !in_time {
@@ -366,7 +377,7 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
             members.push((id, member, now));
         }
         entries.extend(change.entries);
-        wanted.extend(change.calls.into_iter().map(|call| Wanted { incident: id, call, now }));
+        wanted.extend(change.calls.into_iter().map(|call| Wanted { incident: id, call, now, new }));
         give_up.extend(change.cancel_calls.then_some((id, now)));
         said.extend(change.said.map(|(call, said)| (call, id, said)));
     }
@@ -383,6 +394,27 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
     }
     calls::join::queue(tx, wanted).await?;
     Ok(results)
+}
+
+/// Locks the rows of incidents that stay as they are, and says which are at the version that was decided on.
+async fn touch(tx: &Tx, decisions: &[Decision]) -> Result<HashSet<Uuid>, Error> {
+    let notes = decisions.iter().filter_map(|decision| match decision {
+        Decision::Note(id, version, now, _) => Some((id.0, *version, *now)),
+        Decision::Raise(..) | Decision::Advance(..) => None,
+    });
+    let notes: Vec<(Uuid, i64, DateTime<Utc>)> = notes.collect();
+    let Some(now) = notes.iter().map(|(.., now)| *now).max() else { return Ok(HashSet::new()) };
+    let of_these = Expr::tuple([Expr::col(incident::Column::Id), Expr::col(incident::Column::Version)])
+        .in_tuples(notes.iter().map(|(id, version, _)| (*id, *version)));
+    let touched = Query::update()
+        .table(incident::Entity)
+        .value(incident::Column::Version, Expr::col(incident::Column::Version).add(1))
+        .value(incident::Column::UpdatedAt, now)
+        .and_where(of_these)
+        .returning_col(incident::Column::Id)
+        .to_owned();
+    let rows = tx.query_all(&touched).await?;
+    rows.into_iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
 
 /// Takes the turn of a policy in which people take turns. `false`, if somebody else has taken it.

@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Error, events, place::Place};
+use super::{Error, events::Numbers, place::Place};
 use crate::failpoint;
 
 /// Writes that may wait at once; one more waits for room outside.
@@ -31,7 +31,7 @@ const BATCH: usize = 256;
 
 /// A part of a transaction that others share: it is undone by itself, and made durable with all of it.
 pub(super) struct Tx {
-    savepoint: DatabaseTransaction,
+    part: DatabaseTransaction,
     /// What is to stand in timelines: written at once, at its end.
     events: Mutex<Vec<event::ActiveModel>>,
 }
@@ -106,6 +106,8 @@ async fn run<C>(
 {
     let mut database = Some(database);
     let mut batch = Vec::with_capacity(BATCH);
+    // The last event's number, as long as this is known.
+    let mut last = None;
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         metrics::histogram!("ringdown_store_writes_per_commit").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let began = Instant::now();
@@ -122,7 +124,7 @@ async fn run<C>(
         };
         match connection {
             Ok(connection) => {
-                let state = commit(&connection, &mut place, batch.drain(..), &events).await;
+                let state = commit(&connection, &mut place, batch.drain(..), &events, &mut last).await;
                 metrics::histogram!("ringdown_store_commit_duration_seconds").record(began.elapsed());
                 if state == Connection::Sound {
                     database = Some(connection);
@@ -156,90 +158,106 @@ enum Connection {
 async fn commit(
     database: &DatabaseConnection,
     place: &mut Place,
-    mut jobs: impl Iterator<Item = Job>,
+    mut jobs: impl ExactSizeIterator<Item = Job>,
     events: &watch::Sender<u64>,
+    last: &mut Option<i64>,
 ) -> Connection {
+    // Whoever's work failed hears it after the commit as well: what it failed for may have been written
+    // by a job in front of it, and they will look.
+    let mut waiting = Vec::with_capacity(jobs.len());
+    let tells = match write(database, &mut jobs, &mut waiting, last).await {
+        Ok(tells) => tells,
+        Err(broken) => {
+            *last = None;
+            let all = waiting.into_iter().map(|(done, _)| done).chain(jobs.map(|job| job.done));
+            refuse(all, &Error::from(broken));
+            return Connection::Broken;
+        }
+    };
+    failpoint::reach("commit.after");
+    // After the commit, since what was there before may be gone by then.
+    if let Err(displaced) = place.check() {
+        refuse(waiting.into_iter().map(|(done, _)| done), &displaced);
+        return Connection::Sound;
+    }
+    if tells {
+        events.send_modify(|commits| *commits = commits.wrapping_add(1));
+    }
+    // Whoever asked may be gone; nobody else needs to know.
+    waiting.into_iter().for_each(|(done, result)| drop(done.send(result)));
+    Connection::Sound
+}
+
+/// As [`commit`], up to the point where everything is durable. Says whether there were events. The error
+/// is the machinery's; what the jobs have come to is put into `waiting`.
+async fn write(
+    database: &DatabaseConnection,
+    jobs: &mut impl ExactSizeIterator<Item = Job>,
+    waiting: &mut Vec<(oneshot::Sender<Result<(), Error>>, Result<(), Error>)>,
+    last: &mut Option<i64>,
+) -> Result<bool, DbErr> {
     let options = TransactionOptions {
         // The write lock is taken at once: a transaction that reads first and writes then could find
         // the database changed in between, which SQLite answers with an error.
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let transaction = match database.begin_with_options(options).await {
-        Ok(transaction) => transaction,
-        Err(error) => {
-            refuse(jobs.map(|job| job.done), &Error::from(error));
-            return Connection::Broken;
-        }
-    };
-    // Whoever's work failed hears it after the commit as well: what it failed for may have been written
-    // by a job in front of it, and they will look.
-    let (mut waiting, mut tells) = (Vec::new(), false);
-    while let Some(Job { work, done, since: _ }) = jobs.next() {
-        match savepoint(&transaction, work, &mut tells).await {
-            Ok(result) => waiting.push((done, result)),
-            Err(broken) => {
-                let error = Error::from(broken);
-                let all = waiting.into_iter().map(|(done, _)| done).chain([done]).chain(jobs.map(|job| job.done));
-                refuse(all, &error);
-                return Connection::Broken;
+    let mut transaction = database.begin_with_options(options).await?;
+    let mut numbers = Numbers::begin(&transaction, *last).await?;
+    // One job alone is undone with the transaction: for a savepoint SQLite keeps each page as it was.
+    let alone = jobs.len() == 1;
+    for Job { work, done, since: _ } in jobs {
+        waiting.push((done, Ok(())));
+        let before = numbers;
+        let part = if alone { None } else { Some(transaction.begin().await?) };
+        let result;
+        (transaction, result) = match part {
+            None => attempt(transaction, work, &mut numbers).await,
+            Some(savepoint) => {
+                let (savepoint, result) = attempt(savepoint, work, &mut numbers).await;
+                if result.is_ok() {
+                    savepoint.commit().await?
+                } else {
+                    savepoint.rollback().await?
+                }
+                (transaction, result)
             }
+        };
+        if result.is_err() {
+            numbers = before;
+        }
+        let failed = result.is_err();
+        if let Some((_, answer)) = waiting.last_mut() {
+            *answer = result;
+        }
+        if failed && alone {
+            transaction.rollback().await?;
+            return Ok(false);
         }
     }
-    if tells && let Err(error) = events::number(&transaction).await {
-        refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
-        return Connection::Broken;
-    }
+    numbers.finish(&transaction).await?;
     failpoint::reach("commit.before");
-    match transaction.commit().await {
-        Ok(()) => {
-            failpoint::reach("commit.after");
-            // After the commit, since what was there before may be gone by then.
-            if let Err(displaced) = place.check() {
-                refuse(waiting.into_iter().map(|(done, _)| done), &displaced);
-                return Connection::Sound;
-            }
-            if tells {
-                events.send_modify(|commits| *commits = commits.wrapping_add(1));
-            }
-            // Whoever asked may be gone; nobody else needs to know.
-            waiting.into_iter().for_each(|(done, result)| drop(done.send(result)));
-            Connection::Sound
-        }
-        Err(error) => {
-            refuse(waiting.into_iter().map(|(done, _)| done), &Error::from(error));
-            Connection::Broken
-        }
-    }
+    transaction.commit().await?;
+    *last = numbers.last();
+    Ok(numbers.any())
 }
 
-/// Runs one job by itself. The outer error is the machinery's, the inner one the job's own.
-async fn savepoint(
-    transaction: &DatabaseTransaction,
+/// Runs one job in its part of the transaction, and gives that back, to be kept or undone.
+async fn attempt(
+    part: DatabaseTransaction,
     work: Work,
-    tells: &mut bool,
-) -> Result<Result<(), Error>, DbErr> {
-    let tx = Tx { savepoint: transaction.begin().await?, events: Mutex::default() };
+    numbers: &mut Numbers,
+) -> (DatabaseTransaction, Result<(), Error>) {
+    let tx = Tx { part, events: Mutex::default() };
     let whole = async {
         work(&tx).await?;
         let happened = std::mem::take(&mut *tx.events.lock().unwrap_or_else(PoisonError::into_inner));
-        let any = !happened.is_empty();
-        events::write(&tx.savepoint, happened).await?;
-        Ok(any)
+        Ok(numbers.write(&tx.part, happened).await?)
     };
-    let worked = AssertUnwindSafe(whole).catch_unwind().await;
-    let Tx { savepoint, .. } = tx;
-    match worked {
-        Ok(Ok(any)) => {
-            *tells |= any;
-            savepoint.commit().await.map(Ok)
-        }
-        Ok(Err(error)) => savepoint.rollback().await.map(|()| Err(error)),
-        Err(panic) => {
-            savepoint.rollback().await?;
-            Ok(Err(Error::Unavailable(format!("a write panicked: {}", panic_text(panic.as_ref())))))
-        }
-    }
+    let result = AssertUnwindSafe(whole).catch_unwind().await;
+    let result = result
+        .unwrap_or_else(|panic| Err(Error::Unavailable(format!("a write panicked: {}", panic_text(panic.as_ref())))));
+    (tx.part, result)
 }
 
 impl Tx {
@@ -252,23 +270,23 @@ impl Tx {
 #[sea_orm::prelude::async_trait::async_trait]
 impl ConnectionTrait for Tx {
     fn get_database_backend(&self) -> DbBackend {
-        self.savepoint.get_database_backend()
+        self.part.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.savepoint.execute_raw(statement).await
+        self.part.execute_raw(statement).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.savepoint.execute_unprepared(sql).await
+        self.part.execute_unprepared(sql).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.savepoint.query_one_raw(statement).await
+        self.part.query_one_raw(statement).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.savepoint.query_all_raw(statement).await
+        self.part.query_all_raw(statement).await
     }
 }
 

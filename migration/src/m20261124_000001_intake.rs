@@ -1,4 +1,5 @@
-//! Which calls others may join, and how many incidents each carries, known without reading them.
+//! What makes it cheap to take alerts in: which calls others may join is known without reading what they
+//! carry; and an event stands in the indexes of what it is about, not in others.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -21,17 +22,28 @@ impl MigrationTrait for Migration {
                  WHERE call_incident.call_id = call.id AND CAST(incident.policy AS TEXT) LIKE '%\"placing\"%')",
             )
             .await?;
-        manager.create_index(by_ordinal()).await
+        for (name, column) in ABOUT {
+            manager.drop_index(Index::drop().name(name).table("event").to_owned()).await?;
+            manager.create_index(about(name, column).and_where(Expr::col(column).is_not_null()).to_owned()).await?;
+        }
+        Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_index(Index::drop().name("call_incident_by_ordinal").table("call_incident").to_owned()).await?;
+        for (name, column) in ABOUT {
+            manager.drop_index(Index::drop().name(name).table("event").to_owned()).await?;
+            manager.create_index(about(name, column)).await?;
+        }
         manager.alter_table(Table::alter().table("call").drop_column("alone").to_owned()).await
     }
 }
 
-fn by_ordinal() -> IndexCreateStatement {
+/// Most events are about one or two of them.
+const ABOUT: [(&str, &str); 3] =
+    [("event_by_incident", "incident_id"), ("event_by_call", "call_id"), ("event_by_schedule", "schedule_id")];
+
+fn about(name: &'static str, column: &'static str) -> IndexCreateStatement {
     let mut index = Index::create();
-    index.name("call_incident_by_ordinal").table("call_incident").col("call_id").col("ordinal");
+    index.name(name).table("event").col(column).col("id");
     index.to_owned()
 }
