@@ -22,6 +22,8 @@ impl MigrationTrait for Migration {
                  WHERE call_incident.call_id = call.id AND CAST(incident.policy AS TEXT) LIKE '%\"placing\"%')",
             )
             .await?;
+        // Whoever numbers events knows which.
+        manager.drop_index(Index::drop().name("event_unnumbered").table("event").to_owned()).await?;
         for (name, column) in ABOUT {
             manager.drop_index(Index::drop().name(name).table("event").to_owned()).await?;
             manager.create_index(about(name, column).and_where(Expr::col(column).is_not_null()).to_owned()).await?;
@@ -34,6 +36,9 @@ impl MigrationTrait for Migration {
             manager.drop_index(Index::drop().name(name).table("event").to_owned()).await?;
             manager.create_index(about(name, column)).await?;
         }
+        let mut unnumbered = Index::create();
+        unnumbered.name("event_unnumbered").table("event").col("id").and_where(Expr::col("sequence").is_null());
+        manager.create_index(unnumbered.to_owned()).await?;
         manager.alter_table(Table::alter().table("call").drop_column("alone").to_owned()).await
     }
 }

@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use entity::{call_incident, event, event_counter};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+    sea_query::{Expr, ExprTrait, Query},
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -120,20 +122,19 @@ impl Store {
 }
 
 /// Numbers the events of one transaction.
-#[derive(Clone, Copy)]
 pub(super) enum Numbers {
     /// Nobody else writes to a SQLite database meanwhile: each is written with its number. The last one
     /// before this transaction, and the last one by now.
     AtOnce { before: i64, last: i64 },
-    /// All at the end.
-    AtTheEnd { any: bool },
+    /// All at the end: these.
+    AtTheEnd(Vec<Uuid>),
 }
 
 impl Numbers {
     /// `last` is the last number of the transaction before, if that is known.
     pub(super) async fn begin(transaction: &DatabaseTransaction, last: Option<i64>) -> Result<Self, DbErr> {
         if transaction.get_database_backend() != DbBackend::Sqlite {
-            return Ok(Self::AtTheEnd { any: false });
+            return Ok(Self::AtTheEnd(Vec::new()));
         }
         let last = match last {
             Some(last) => last,
@@ -142,11 +143,11 @@ impl Numbers {
         Ok(Self::AtOnce { before: last, last })
     }
 
-    /// Whether there were events.
-    pub(super) fn any(&self) -> bool {
+    /// How many events there are.
+    pub(super) fn count(&self) -> usize {
         match self {
-            Self::AtOnce { before, last } => last > before,
-            Self::AtTheEnd { any } => *any,
+            Self::AtOnce { before, last } => usize::try_from(last - before).unwrap_or_default(),
+            Self::AtTheEnd(ids) => ids.len(),
         }
     }
 
@@ -154,12 +155,11 @@ impl Numbers {
     pub(super) fn last(&self) -> Option<i64> {
         match self {
             Self::AtOnce { last, .. } => Some(*last),
-            Self::AtTheEnd { .. } => None,
+            Self::AtTheEnd(_) => None,
         }
     }
 
-    /// Writes what a part of the transaction has to tell, as its last thing. If that part is undone, go on
-    /// with what was there before.
+    /// Writes what a part of the transaction has to tell, as its last thing.
     pub(super) async fn write(
         &mut self,
         part: &DatabaseTransaction,
@@ -172,54 +172,55 @@ impl Numbers {
                     row.sequence = Set(Some(*last));
                 }
             }
-            Self::AtTheEnd { any } => *any |= !rows.is_empty(),
+            Self::AtTheEnd(ids) => ids.extend(rows.iter().filter_map(|row| row.id.try_as_ref().copied())),
         }
-        insert(part, rows).await
+        // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.
+        for chunk in rows.chunks(1000) {
+            event::Entity::insert_many(chunk.to_vec()).exec_without_returning(part).await?;
+        }
+        Ok(())
+    }
+
+    /// The part was undone: there are `count` events again.
+    pub(super) fn undo(&mut self, count: usize) {
+        match self {
+            Self::AtOnce { before, last } => *last = *before + i64::try_from(count).unwrap_or_default(),
+            Self::AtTheEnd(ids) => ids.truncate(count),
+        }
     }
 
     /// As the last thing before the commit.
     pub(super) async fn finish(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        match self {
-            _ if !self.any() => Ok(()),
-            Self::AtTheEnd { .. } => number(transaction).await,
-            Self::AtOnce { before, last } => {
-                let update = event_counter::Entity::update_many()
-                    .col_expr(event_counter::Column::Last, Expr::val(*last))
-                    .filter(event_counter::Column::Id.eq(1))
-                    .filter(event_counter::Column::Last.eq(*before));
-                if update.exec(transaction).await?.rows_affected == 1 {
-                    return Ok(());
-                }
-                Err(DbErr::Custom("another program has written events to this database meanwhile".into()))
-            }
+        let count = i64::try_from(self.count()).unwrap_or_default();
+        if count == 0 {
+            return Ok(());
+        }
+        let counter = Query::update()
+            .table(event_counter::Entity)
+            .value(event_counter::Column::Last, Expr::col(event_counter::Column::Last).add(count))
+            .and_where(Expr::col(event_counter::Column::Id).eq(1))
+            .returning_col(event_counter::Column::Last)
+            .to_owned();
+        let counted = transaction.query_one(&counter).await?.map(|row| row.try_get::<i64>("", "last")).transpose()?;
+        match (self, counted) {
+            (Self::AtOnce { last, .. }, Some(counted)) if counted == *last => Ok(()),
+            (Self::AtTheEnd(ids), Some(counted)) => number(transaction, ids, counted - count).await,
+            _ => Err(DbErr::Custom("another program has written events to this database meanwhile".into())),
         }
     }
 }
 
-async fn insert(part: &DatabaseTransaction, rows: Vec<event::ActiveModel>) -> Result<(), DbErr> {
-    // SQLite takes 32,766 values in a statement; a storm can bring more lines than that holds.
-    for chunk in rows.chunks(1000) {
-        event::Entity::insert_many(chunk.to_vec()).exec_without_returning(part).await?;
+/// Numbers events from the one after `last`, on PostgreSQL.
+async fn number(transaction: &DatabaseTransaction, ids: &[Uuid], last: i64) -> Result<(), DbErr> {
+    for (ids, chunk) in ids.chunks(1000).zip(0_i64..) {
+        let list: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        let (list, last) = (list.join(","), last + chunk * 1000);
+        transaction
+            .execute_unprepared(&format!(
+                "UPDATE event SET sequence = {last} + fresh.place \
+                 FROM unnest('{{{list}}}'::uuid[]) WITH ORDINALITY AS fresh (id, place) WHERE event.id = fresh.id"
+            ))
+            .await?;
     }
-    Ok(())
-}
-
-/// Numbers what the transaction has written, as the last thing before its commit.
-async fn number(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-    transaction
-        .execute_unprepared(
-            "UPDATE event_counter SET last = last + (SELECT count(*) FROM event WHERE sequence IS NULL) WHERE id = 1",
-        )
-        .await?;
-    // Identifiers of one server grow as they are made: within a transaction they are in order.
-    transaction
-        .execute_unprepared(
-            "UPDATE event SET sequence = numbered.place \
-             FROM (SELECT fresh.id AS id, \
-             counter.last - count(*) OVER () + row_number() OVER (ORDER BY fresh.id) AS place \
-             FROM event AS fresh, event_counter AS counter WHERE counter.id = 1 AND fresh.sequence IS NULL) AS numbered \
-             WHERE event.sequence IS NULL AND event.id = numbered.id",
-        )
-        .await?;
     Ok(())
 }

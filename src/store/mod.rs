@@ -121,6 +121,9 @@ impl From<serde_json::Error> for Error {
 
 /// How long a reader or the writer waits for a connection or a lock before the caller hears of it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Statements that a connection knows without reading them again: those that write many rows are another
+/// one for each number of rows.
+const STATEMENTS: usize = 512;
 /// Readers at once.
 const READERS: u32 = 8;
 
@@ -215,7 +218,9 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Erro
                 // 16 MiB, in pages: a page that changes with each commit is copied into the file less often.
                 .pragma("wal_autocheckpoint", "4096")
                 .busy_timeout(PATIENCE)
-        });
+                .statement_cache_capacity(STATEMENTS)
+        })
+        .map_sqlx_postgres_opts(|postgres| postgres.statement_cache_capacity(STATEMENTS));
     if is_file {
         // Nobody cuts a connection to a file; to ask each time whether it still works would double what every
         // question costs. One to a server may have been cut a moment ago.

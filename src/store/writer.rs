@@ -208,7 +208,7 @@ async fn write(
     let alone = jobs.len() == 1;
     for Job { work, done, since: _ } in jobs {
         waiting.push((done, Ok(())));
-        let before = numbers;
+        let before = numbers.count();
         let part = if alone { None } else { Some(transaction.begin().await?) };
         let result;
         (transaction, result) = match part {
@@ -224,7 +224,7 @@ async fn write(
             }
         };
         if result.is_err() {
-            numbers = before;
+            numbers.undo(before);
         }
         let failed = result.is_err();
         if let Some((_, answer)) = waiting.last_mut() {
@@ -239,7 +239,7 @@ async fn write(
     failpoint::reach("commit.before");
     transaction.commit().await?;
     *last = numbers.last();
-    Ok(numbers.any())
+    Ok(numbers.count() > 0)
 }
 
 /// Runs one job in its part of the transaction, and gives that back, to be kept or undone.
