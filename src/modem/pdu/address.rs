@@ -188,7 +188,7 @@ impl Address {
             let mut septets = gsm7::unpack(octets, 0, semi_octets * 4 / 7);
             // Seven characters leave seven bits of their octets free. Networks that count whole octets make an
             // eighth of them, an @ that nobody wrote.
-            if semi_octets % 14 == 0 && septets.last() == Some(&0) {
+            if semi_octets.is_multiple_of(14) && septets.last() == Some(&0) {
                 septets.pop();
             }
             gsm7::decode(&septets)
