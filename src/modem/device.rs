@@ -189,7 +189,7 @@ impl Device {
         for _ in 0..PATIENCE {
             match self.run(command).await {
                 Err(AtError::Refused(Refusal::Equipment(Reason::Code(14)) | Refusal::Message(Reason::Code(314)))) => {
-                    sleep(BUSY).await
+                    sleep(BUSY).await;
                 }
                 other => return other,
             }

@@ -23,6 +23,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod logins;
+mod modem;
 mod nodes;
 mod outcomes;
 mod pbx_faults;
