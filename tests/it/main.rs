@@ -24,6 +24,7 @@ mod keys;
 mod limits;
 mod logins;
 mod modem;
+mod modem_oracles;
 mod nodes;
 mod outcomes;
 mod pbx_faults;
