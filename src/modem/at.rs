@@ -143,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     /// If the modem says no, says nothing, or is gone.
     pub async fn run(&mut self, command: &Command, within: Duration) -> Result<Vec<String>, AtError> {
         self.keep_up().await?;
+        self.clear().await?;
         self.is_behind = true;
         let answered = timeout(within, async {
             self.write_line(command).await?;
@@ -162,6 +163,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
             Err(bad) => return refused(AtError::Gone(io::Error::other(bad))),
         };
         if let Err(why) = self.keep_up().await {
+            return refused(why);
+        }
+        if let Err(why) = self.clear().await {
             return refused(why);
         }
         self.is_behind = true;
@@ -257,6 +261,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
             }
         }
         Err(timed_out(&QUESTION, self.catch_up * QUESTIONS))
+    }
+
+    /// What has come before a command is said does not answer it.
+    async fn clear(&mut self) -> Result<(), AtError> {
+        // One that never ends is nothing that one could wait for the end of.
+        for _ in 0..RESPONSE_MAX {
+            // No time at all: what is there is taken, and nothing is waited for.
+            match timeout(Duration::ZERO, self.item()).await {
+                Err(_) => break,
+                Ok(Ok(Item::Line(line))) => self.take_unasked(line, ""),
+                Ok(Ok(Item::Prompt)) => {}
+                Ok(Err(gone)) => return Err(gone),
+            }
+        }
+        Ok(())
     }
 
     /// Up to the end of the last answer to the question.

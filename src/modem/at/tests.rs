@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::{collection::vec, prelude::*};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::timeout,
@@ -293,4 +294,63 @@ fn refusals_say_what_they_mean() {
         assert!(Refusal::Equipment(Reason::Code(code)).to_string().ends_with(&format!("(+CME ERROR: {code})")));
     }
     assert!(Refusal::Message(Reason::Code(322)).is_full());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever bytes come in whatever pieces, before the answer and instead of it: nothing panics, and the next
+    /// command has its own answer.
+    #[test]
+    fn noise_is_survived(
+        pieces in vec(prop_oneof![
+            vec(any::<u8>(), 0..40),
+            prop::sample::select(vec![
+                "OK\r\n", "ERROR\r\n", "+CDS: 25\r\n", "0006AB\r\n", "> ", ">", "+CMEE: 1\r\n", "+CMEE: 1\r\nOK\r\n",
+                "+CMTI: \"SM\",1\r\n", "+CMS ERROR: 500\r\n", "\r", "\n", "+CREG: 1\r\n", "\u{1a}", "+CSQ: 1,1\r\n",
+            ]).prop_map(|text| text.as_bytes().to_vec()),
+        ], 0..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (mut script, mut port) = Script::new().await;
+            let (submission, ()) = tokio::join!(
+                async { port.submit(&pdu(), SOON, SOON).await },
+                async {
+                    for piece in &pieces {
+                        script.0.write_all(piece).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                },
+            );
+            // It was not told a reference: whatever came, the message was not said to be sent.
+            assert!(!matches!(submission, Submission::Sent { .. }));
+            let (mut from_port, mut to_port) = tokio::io::split(script.0);
+            let answers = async {
+                // A modem: it answers every line of which it knows the end, in order.
+                let mut heard = Vec::new();
+                let mut byte = [0];
+                while from_port.read_exact(&mut byte).await.is_ok() {
+                    if byte[0] != b'\r' {
+                        heard.push(byte[0]);
+                        continue;
+                    }
+                    let line = String::from_utf8_lossy(&std::mem::take(&mut heard)).into_owned();
+                    if line.ends_with("AT+CMEE?") {
+                        to_port.write_all(b"\r\n+CMEE: 1\r\n\r\nOK\r\n").await.unwrap();
+                    } else if line.ends_with("AT+CGSN") {
+                        to_port.write_all(b"\r\n490154203237518\r\n\r\nOK\r\n").await.unwrap();
+                    }
+                }
+            };
+            let wanted = command("AT+CGSN");
+            let answer = tokio::select! {
+                () = answers => panic!("the port was dropped"),
+                answer = port.run(&wanted, SOON) => answer.unwrap(),
+            };
+            // What was said without an end is only known for what it is when it ends.
+            assert_eq!(answer.last().map(String::as_str), Some("490154203237518"), "{answer:?}");
+            assert!(answer.len() <= 2, "{answer:?}");
+        });
+    }
 }
