@@ -8,7 +8,7 @@ use tokio_serial::{SerialPort, SerialPortBuilderExt, SerialStream};
 use super::{
     Settings,
     at::{AtError, Command, Port, Reason, Refusal, Submission, Unsolicited},
-    health::{Health, Identity, Registration, Sim, dbm},
+    health::{Health, Identification, Registration, Sim, dbm},
     pdu::{Address, Kind, Pdu},
     sim,
 };
@@ -87,7 +87,7 @@ pub(super) struct Device {
     /// Where something may have arrived. The first one is where it usually does.
     memories: Vec<String>,
     wants_acknowledgement: bool,
-    identity: Identity,
+    identity: Identification,
 }
 
 impl Device {
@@ -105,7 +105,7 @@ impl Device {
             sent_within: settings.sent_within,
             memories: Vec::new(),
             wants_acknowledgement: false,
-            identity: Identity::default(),
+            identity: Identification::default(),
         };
         match device.make_ready(settings).await {
             Ok(sim) => Ok((device, sim)),
@@ -253,7 +253,7 @@ impl Device {
         })
     }
 
-    pub(super) fn identity(&self) -> &Identity {
+    pub(super) fn identity(&self) -> &Identification {
         &self.identity
     }
 

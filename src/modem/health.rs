@@ -22,12 +22,12 @@ pub struct Health {
     /// Messages that the SIM has, and how many it could.
     pub storage: Option<(u16, u16)>,
     /// What it is.
-    pub identity: Identity,
+    pub identity: Identification,
 }
 
 /// What it says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct Identification {
     /// `AT+CGMI`.
     pub manufacturer: Option<String>,
     /// `AT+CGMM`.

@@ -26,7 +26,7 @@ use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::{
-    health::{Health, Identity, Registration, Sim},
+    health::{Health, Identification, Registration, Sim},
     inbox::Stored,
 };
 use self::{

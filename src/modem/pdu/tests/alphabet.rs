@@ -27,6 +27,10 @@ fn every_character_takes_its_septets_and_comes_back() {
 
 #[test]
 fn the_places_in_the_tables_are_the_specifications() {
+    // The escape has the place between.
+    for (character, place) in BASIC.chars().zip((0..0x1b).chain(0x1c..)) {
+        assert_eq!(encode(&character.to_string()), Some(vec![place]), "{character:?}");
+    }
     for (character, septets) in [
         ('@', vec![0x00]),
         ('$', vec![0x02]),
