@@ -20,7 +20,7 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout, timeout_at},
+    time::timeout,
 };
 
 pub use self::{
@@ -145,15 +145,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
         self.keep_up().await?;
         self.clear().await?;
         self.is_behind = true;
+        let mut lines = Vec::new();
         let answered = timeout(within, async {
             self.write_line(command).await?;
-            self.answer(command, None).await
+            self.answer(command, None, &mut lines).await
         });
         let answer = answered.await.unwrap_or_else(|_| Err(timed_out(command, within)));
-        if matches!(answer, Ok(_) | Err(AtError::Refused(_))) {
-            self.is_behind = false;
-        }
-        answer
+        self.is_behind = !is_final(&answer);
+        answer.map(|()| lines)
     }
 
     /// Sends a message. `prompt_within` is for the modem, `answer_within` for the network.
@@ -186,19 +185,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
             }
             Err(_) => return refused(timed_out(&command, prompt_within)),
         }
-        let deadline = Instant::now() + answer_within;
-        let answer = timeout_at(deadline, self.answer(&command, Some(&hex))).await;
-        let answer = answer.unwrap_or_else(|_| Err(timed_out(&command, answer_within)));
-        if matches!(answer, Ok(_) | Err(AtError::Refused(_))) {
-            self.is_behind = false;
-        }
-        match answer {
-            Ok(lines) => match lines.iter().find_map(|line| reference(line)) {
-                Some(reference) => Submission::Sent { reference },
-                None => Submission::Unknown { why: AtError::Gone(io::Error::other("it gave no reference")) },
-            },
-            Err(AtError::Refused(refusal)) if !refusal.may_have_left() => refused(AtError::Refused(refusal)),
-            Err(why) => Submission::Unknown { why },
+        let mut lines = Vec::new();
+        let answered = timeout(answer_within, self.answer(&command, Some(&hex), &mut lines)).await;
+        let answer = answered.unwrap_or_else(|_| Err(timed_out(&command, answer_within)));
+        self.is_behind = !is_final(&answer);
+        let reference = lines.iter().find_map(|line| reference(line));
+        match (answer, reference) {
+            (Err(AtError::Refused(refusal)), _) if !refusal.may_have_left() => refused(AtError::Refused(refusal)),
+            // A modem that falls silent behind this has said what there was to say.
+            (_, Some(reference)) => Submission::Sent { reference },
+            (Ok(()), None) => Submission::Unknown { why: AtError::Gone(io::Error::other("it gave no reference")) },
+            (Err(why), None) => Submission::Unknown { why },
         }
     }
 
@@ -318,10 +315,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
         }
     }
 
-    /// The lines of an answer, up to its end.
-    async fn answer(&mut self, command: &Command, echo: Option<&str>) -> Result<Vec<String>, AtError> {
+    /// The lines of an answer, up to its end; those that came, if that does not come.
+    async fn answer(
+        &mut self,
+        command: &Command,
+        echo: Option<&str>,
+        response: &mut Vec<String>,
+    ) -> Result<(), AtError> {
         let dials = if command.text().starts_with("ATD") { Dials::Yes } else { Dials::No };
-        let mut response = Vec::new();
         loop {
             let Item::Line(line) = self.item().await? else { continue };
             if line == command.text() || echo == Some(&line) {
@@ -334,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
             // What announced a PDU was followed by none.
             self.awaits_pdu = false;
             if line == "OK" {
-                return Ok(response);
+                return Ok(());
             } else if let Some(refusal) = Refusal::of(&line, dials) {
                 return Err(AtError::Refused(refusal));
             } else if response.len() < RESPONSE_MAX {
@@ -417,6 +418,11 @@ fn named(line: &str) -> Option<(&str, &str)> {
 fn reference(line: &str) -> Option<u8> {
     let ("+CMGS", values) = named(line)? else { return None };
     values.split(',').next()?.trim().parse().ok()
+}
+
+/// Whether nothing more comes.
+fn is_final(answer: &Result<(), AtError>) -> bool {
+    matches!(answer, Ok(()) | Err(AtError::Refused(_)))
 }
 
 fn refused(why: AtError) -> Submission {

@@ -9,7 +9,7 @@ use lab::{
 };
 use ringdown::modem::{
     Modem, Notice, Registration, Sending, Settings, Sim, Stored,
-    pdu::{Address, Body, Content, Deliver, Fate, Reassembly, Status, StatusReport, Submit, Text, Width},
+    pdu::{Address, Assembled, Body, Content, Deliver, Fate, Reassembly, Status, StatusReport, Submit, Text, Width},
 };
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -267,7 +267,7 @@ async fn a_full_sim_is_emptied_and_everything_arrives() -> Result<()> {
     while texts.len() < 11 {
         let (deliver, stored) = desk.arrives().await?;
         let whole = reassembly.add(deliver.sender.as_ref(), &deliver.content, chrono::DateTime::UNIX_EPOCH);
-        texts.extend(whole.iter().filter_map(|whole| whole.text()));
+        texts.extend(whole.iter().filter_map(Assembled::text));
         stored.stored();
     }
     assert!(texts.contains(&long));
@@ -495,4 +495,21 @@ async fn the_configured_service_centre_is_set_and_nobody_else_can_open_the_line(
         Ok(matches!(desk.sends("one").await?, Sending::Sent { .. }).then_some(()))
     })
     .await
+}
+
+#[tokio::test]
+async fn two_modems_do_not_wait_for_each_other() -> Result<()> {
+    let slow = Desk::ready(Setup { message_takes: Duration::from_millis(800), ..Setup::default() }).await?;
+    let quick = Desk::ready(Setup::default()).await?;
+    let mut sends = std::pin::pin!(slow.sends("slow"));
+    tokio::select! {
+        biased;
+        sent = &mut sends => bail!("it was not slow: {sent:?}"),
+        sent = async {
+            until("the slow one has it", SOON, async || Ok((!slow.given().is_empty()).then_some(()))).await?;
+            quick.sends("quick").await
+        } => assert!(matches!(sent?, Sending::Sent { .. })),
+    }
+    assert!(matches!(sends.await?, Sending::Sent { .. }));
+    Ok(())
 }

@@ -9,7 +9,7 @@ use lab::{
     modem::{Modem as Fake, Setup},
     parts,
 };
-use ringdown::modem::pdu::{Address, Body, Deliver, Kind, Reassembly, Submit, Text, Validity, Width};
+use ringdown::modem::pdu::{Address, Assembled, Body, Deliver, Kind, Reassembly, Submit, Text, Validity, Width};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
@@ -149,7 +149,7 @@ async fn gammu_sends(texts: &[String]) -> Result<usize> {
         assert_eq!(submitted.submit.encode()?, submitted.pdu);
         arrived.extend(reassembly.add(None, &submitted.submit.content, DateTime::UNIX_EPOCH));
     }
-    let read: Vec<String> = arrived.iter().filter_map(|arrived| arrived.text()).collect();
+    let read: Vec<String> = arrived.iter().filter_map(Assembled::text).collect();
     for (read, text) in read.iter().zip(texts) {
         assert_eq!(read, text);
     }

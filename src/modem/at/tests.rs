@@ -256,6 +256,14 @@ async fn a_message_that_was_given_and_not_answered_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_modem_that_has_told_the_reference_may_fall_silent() {
+    for answer in ["+CMGS: 7\r\n", "\r\n+CMGS: 7\r\n\r\nOgone"] {
+        let sent = submitted("> ", answer).await;
+        assert!(matches!(sent, Submission::Sent { reference: 7 }), "{answer:?}: {sent:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_prompt_that_comes_too_late_is_left_again() {
     let (mut script, mut port) = Script::new().await;
     let pdu = pdu();
