@@ -55,3 +55,20 @@ impl Lines {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_an_end_takes_no_more_memory_than_the_longest() {
+        let mut lines = Lines::default();
+        for _ in 0..1000 {
+            lines.push(&[b'x'; 1024]);
+            assert_eq!(lines.next(), None);
+        }
+        assert!(lines.line.len() <= LINE_MAX + 1 && lines.pending.len() <= 1024);
+        lines.push(b"\r\nOK\r\n");
+        assert_eq!(lines.next(), Some(Item::Line("OK".to_owned())), "what was too long is nothing");
+    }
+}
