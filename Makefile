@@ -28,7 +28,7 @@ run:
 	$(CARGO) run --bin ringdown -- serve
 
 test:
-	@scripts/with openapi asterisk espeak postgres alertmanager prometheus -- scripts/test
+	@scripts/with openapi sms asterisk espeak postgres alertmanager prometheus gammu -- scripts/test
 
 lint:
 	$(CARGO) fmt --all --check

@@ -29,7 +29,8 @@
 //! # Invariants
 //!
 //! - Nothing but [`escalation`] decides who is called next.
-//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`], [`agi`] and [`webhook`] knows a wire.
+//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`], [`agi`], [`modem`] and [`webhook`] knows a
+//!   wire.
 //! - Whatever must survive a restart is in a row; whatever is in memory may be lost at any moment.
 //! - A wake-up carries no information: every worker looks at the state, and polls anyway.
 //! - No transaction stays open across a network call.
@@ -44,7 +45,7 @@
 //! | row | modules | know nothing of |
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] [`telemetry`] [`failpoint`] | anything |
-//! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`speech`] [`webhook`] | each other, the database, HTTP |
+//! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`modem`] [`speech`] [`webhook`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] [`watch`] [`herald`] | Asterisk, HTTP |
 //! | 4 | [`dialer`] [`ivr`] [`notifier`] [`lifesign`] [`api`] | each other |
@@ -69,6 +70,7 @@ pub mod herald;
 pub mod id;
 pub mod ivr;
 pub mod lifesign;
+pub mod modem;
 pub mod notifier;
 pub mod oncall;
 pub mod phone;

@@ -51,6 +51,14 @@ pub fn promtool() -> Result<PathBuf> {
     part("RINGDOWN_LAB_PROMTOOL", "prometheus")
 }
 
+/// The gammu program.
+///
+/// # Errors
+/// If it was not fetched.
+pub fn gammu() -> Result<PathBuf> {
+    part("RINGDOWN_LAB_GAMMU", "gammu")
+}
+
 /// The root of the project that this was built in.
 #[must_use]
 pub fn project() -> &'static Path {

@@ -23,6 +23,8 @@ mod idempotency;
 mod keys;
 mod limits;
 mod logins;
+mod modem;
+mod modem_oracles;
 mod nodes;
 mod outcomes;
 mod pbx_faults;
