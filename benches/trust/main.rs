@@ -3,7 +3,7 @@
 //!
 //! The server is the program itself, the PBX a real one, all on this machine together with what asks them.
 //! So a rate is always also what else runs here; beside each stands what it is compared with, in the same
-//! run. Parts by name: `cargo bench --bench trust -- intake calls`.
+//! run. Parts by name: `cargo bench --bench trust -- intake calls`. `row` makes `RINGDOWN_BENCH_CALLS` calls.
 
 mod calls;
 mod intake;
@@ -31,6 +31,9 @@ async fn main() -> Result<()> {
     }
     if is_asked("calls") {
         calls::run().await?;
+    }
+    if is_asked("row") {
+        calls::in_a_row().await?;
     }
     if is_asked("resources") {
         resources::run().await?;

@@ -13,7 +13,7 @@ use ringdown::ami::{self, Action, Notice};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ pub async fn rate(pbx: &Asterisk, dial: &str, answers: Answers, calls: usize, wi
         }
     });
     let mut settings = ami::Settings::new(&pbx.ami, "lab", pbx.secret.clone().into());
-    settings.events = &["Hangup"];
+    settings.events = &["Hangup", "OriginateResponse"];
     settings.queue = 100_000;
     let (client, mut notices, _link) = ami::start(settings, rand::random, stop.clone());
     let mut connected = client.watch();
@@ -46,6 +46,7 @@ pub async fn rate(pbx: &Asterisk, dial: &str, answers: Answers, calls: usize, wi
     let places = Arc::new(Semaphore::new(window));
     let mut live: HashMap<String, OwnedSemaphorePermit> = HashMap::new();
     let (begin, mut placed, mut ended) = (Instant::now(), 0, 0);
+    let (refused, mut refusals) = mpsc::unbounded_channel();
     let run: u32 = rand::random();
     while ended < calls {
         tokio::select! {
@@ -61,13 +62,26 @@ pub async fn rate(pbx: &Asterisk, dial: &str, answers: Answers, calls: usize, wi
                     .header("ChannelId", &id)?;
                 live.insert(id, place?);
                 placed += 1;
-                let client = client.clone();
-                tokio::spawn(async move { client.act(action).await });
+                let (client, refused, id) = (client.clone(), refused.clone(), format!("raw-{run}-{}", placed - 1));
+                tokio::spawn(async move {
+                    if client.act(action).await.is_err() {
+                        let _ = refused.send(id);
+                    }
+                });
+            }
+            // What Asterisk did not even take has no end.
+            Some(id) = refusals.recv() => {
+                live.remove(&id);
+                ended += 1;
             }
             notice = notices.next() => {
-                if let Notice::Event(event) = notice.context("the manager has gone")?
-                    && event.get("Uniqueid").is_some_and(|id| live.remove(id).is_some())
-                {
+                let Notice::Event(event) = notice.context("the manager has gone")? else { continue };
+                let id = event.get("Uniqueid");
+                if event.event() == Some("Hangup") {
+                    ended += usize::from(id.is_some_and(|id| live.remove(id).is_some()));
+                } else if event.get("Response") == Some("Failure") && id.is_none_or(|id| !live.contains_key(id)) {
+                    // Asterisk made no channel for it, so none hangs up.
+                    places.add_permits(1);
                     ended += 1;
                 }
             }
