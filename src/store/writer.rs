@@ -188,12 +188,15 @@ async fn commit(
     Connection::Sound
 }
 
+/// Whoever waits, and what their job has come to.
+type Answer = (oneshot::Sender<Result<(), Error>>, Result<(), Error>);
+
 /// As [`commit`], up to the point where everything is durable. Says whether there were events. The error
 /// is the machinery's; what the jobs have come to is put into `waiting`.
 async fn write(
     database: &DatabaseConnection,
     jobs: &mut impl ExactSizeIterator<Item = Job>,
-    waiting: &mut Vec<(oneshot::Sender<Result<(), Error>>, Result<(), Error>)>,
+    waiting: &mut Vec<Answer>,
     last: &mut Option<i64>,
 ) -> Result<bool, DbErr> {
     let options = TransactionOptions {
@@ -216,9 +219,9 @@ async fn write(
             Some(savepoint) => {
                 let (savepoint, result) = attempt(savepoint, work, &mut numbers).await;
                 if result.is_ok() {
-                    savepoint.commit().await?
+                    savepoint.commit().await?;
                 } else {
-                    savepoint.rollback().await?
+                    savepoint.rollback().await?;
                 }
                 (transaction, result)
             }
