@@ -1,5 +1,5 @@
-//! What makes it cheap to take alerts in: which calls others may join is known without reading what they
-//! carry; and an event stands in the indexes of what it is about, not in others.
+//! What makes it cheap to take alerts in: which calls others may join, and how many incidents each carries,
+//! are known without reading them; and an event stands in the indexes of what it is about, not in others.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -22,6 +22,7 @@ impl MigrationTrait for Migration {
                  WHERE call_incident.call_id = call.id AND CAST(incident.policy AS TEXT) LIKE '%\"placing\"%')",
             )
             .await?;
+        manager.create_index(by_ordinal()).await?;
         // Whoever numbers events knows which.
         manager.drop_index(Index::drop().name("event_unnumbered").table("event").to_owned()).await?;
         for (name, column) in ABOUT {
@@ -39,6 +40,7 @@ impl MigrationTrait for Migration {
         let mut unnumbered = Index::create();
         unnumbered.name("event_unnumbered").table("event").col("id").and_where(Expr::col("sequence").is_null());
         manager.create_index(unnumbered.to_owned()).await?;
+        manager.drop_index(Index::drop().name("call_incident_by_ordinal").table("call_incident").to_owned()).await?;
         manager.alter_table(Table::alter().table("call").drop_column("alone").to_owned()).await
     }
 }
@@ -50,5 +52,11 @@ const ABOUT: [(&str, &str); 3] =
 fn about(name: &'static str, column: &'static str) -> IndexCreateStatement {
     let mut index = Index::create();
     index.name(name).table("event").col(column).col("id");
+    index.to_owned()
+}
+
+fn by_ordinal() -> IndexCreateStatement {
+    let mut index = Index::create();
+    index.name("call_incident_by_ordinal").table("call_incident").col("call_id").col("ordinal");
     index.to_owned()
 }

@@ -89,7 +89,6 @@ impl Store {
             let links = call_incident::Entity::find()
                 .filter(call_incident::Column::CallId.is_in(some.iter().copied()))
                 .order_by_asc(call_incident::Column::Ordinal)
-                .order_by_asc(call_incident::Column::IncidentId)
                 .all(&self.read)
                 .await?;
             for link in links {
@@ -124,38 +123,25 @@ impl Store {
 /// Numbers the events of one transaction.
 pub(super) enum Numbers {
     /// Nobody else writes to a SQLite database meanwhile: each is written with its number. The last one
-    /// before this transaction, and the last one by now.
-    AtOnce { before: i64, last: i64 },
+    /// before this transaction, once somebody has asked, and the last one by now.
+    AtOnce { before: Option<i64>, last: i64 },
     /// All at the end: these.
     AtTheEnd(Vec<Uuid>),
 }
 
 impl Numbers {
-    /// `last` is the last number of the transaction before, if that is known.
-    pub(super) async fn begin(transaction: &DatabaseTransaction, last: Option<i64>) -> Result<Self, DbErr> {
-        if transaction.get_database_backend() != DbBackend::Sqlite {
-            return Ok(Self::AtTheEnd(Vec::new()));
+    pub(super) fn of(transaction: &DatabaseTransaction) -> Self {
+        match transaction.get_database_backend() {
+            DbBackend::Sqlite => Self::AtOnce { before: None, last: 0 },
+            _ => Self::AtTheEnd(Vec::new()),
         }
-        let last = match last {
-            Some(last) => last,
-            None => event_counter::Entity::find_by_id(1).one(transaction).await?.map_or(0, |counter| counter.last),
-        };
-        Ok(Self::AtOnce { before: last, last })
     }
 
     /// How many events there are.
     pub(super) fn count(&self) -> usize {
         match self {
-            Self::AtOnce { before, last } => usize::try_from(last - before).unwrap_or_default(),
+            Self::AtOnce { before, last } => usize::try_from(last - before.unwrap_or(*last)).unwrap_or_default(),
             Self::AtTheEnd(ids) => ids.len(),
-        }
-    }
-
-    /// The last number, if it is known.
-    pub(super) fn last(&self) -> Option<i64> {
-        match self {
-            Self::AtOnce { last, .. } => Some(*last),
-            Self::AtTheEnd(_) => None,
         }
     }
 
@@ -165,8 +151,16 @@ impl Numbers {
         part: &DatabaseTransaction,
         mut rows: Vec<event::ActiveModel>,
     ) -> Result<(), DbErr> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         match self {
-            Self::AtOnce { last, .. } => {
+            Self::AtOnce { before, last } => {
+                if before.is_none() {
+                    let counter = event_counter::Entity::find_by_id(1).one(part).await?;
+                    *last = counter.map_or(0, |counter| counter.last);
+                    *before = Some(*last);
+                }
                 for row in &mut rows {
                     *last += 1;
                     row.sequence = Set(Some(*last));
@@ -184,7 +178,7 @@ impl Numbers {
     /// The part was undone: there are `count` events again.
     pub(super) fn undo(&mut self, count: usize) {
         match self {
-            Self::AtOnce { before, last } => *last = *before + i64::try_from(count).unwrap_or_default(),
+            Self::AtOnce { before, last } => *last = before.unwrap_or(0) + i64::try_from(count).unwrap_or_default(),
             Self::AtTheEnd(ids) => ids.truncate(count),
         }
     }
@@ -205,7 +199,7 @@ impl Numbers {
         match (self, counted) {
             (Self::AtOnce { last, .. }, Some(counted)) if counted == *last => Ok(()),
             (Self::AtTheEnd(ids), Some(counted)) => number(transaction, ids, counted - count).await,
-            _ => Err(DbErr::Custom("another program has written events to this database meanwhile".into())),
+            _ => Err(DbErr::Custom("the counter of events is not what it was".into())),
         }
     }
 }

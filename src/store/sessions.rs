@@ -113,7 +113,6 @@ impl Store {
             .filter(call_incident::Column::Said.eq(Said::Unanswered.as_str()))
             .filter(call_incident::Column::IncidentId.in_subquery(escalating))
             .order_by_asc(call_incident::Column::Ordinal)
-            .order_by_asc(call_incident::Column::IncidentId)
             .into_tuple()
             .all(&self.read)
             .await?;

@@ -106,8 +106,6 @@ async fn run<C>(
 {
     let mut database = Some(database);
     let mut batch = Vec::with_capacity(BATCH);
-    // The last event's number, as long as this is known.
-    let mut last = None;
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         metrics::histogram!("ringdown_store_writes_per_commit").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let began = Instant::now();
@@ -124,7 +122,7 @@ async fn run<C>(
         };
         match connection {
             Ok(connection) => {
-                let state = commit(&connection, &mut place, batch.drain(..), &events, &mut last).await;
+                let state = commit(&connection, &mut place, batch.drain(..), &events).await;
                 metrics::histogram!("ringdown_store_commit_duration_seconds").record(began.elapsed());
                 if state == Connection::Sound {
                     database = Some(connection);
@@ -160,15 +158,13 @@ async fn commit(
     place: &mut Place,
     mut jobs: impl ExactSizeIterator<Item = Job>,
     events: &watch::Sender<u64>,
-    last: &mut Option<i64>,
 ) -> Connection {
     // Whoever's work failed hears it after the commit as well: what it failed for may have been written
     // by a job in front of it, and they will look.
     let mut waiting = Vec::with_capacity(jobs.len());
-    let tells = match write(database, &mut jobs, &mut waiting, last).await {
+    let tells = match write(database, &mut jobs, &mut waiting).await {
         Ok(tells) => tells,
         Err(broken) => {
-            *last = None;
             let all = waiting.into_iter().map(|(done, _)| done).chain(jobs.map(|job| job.done));
             refuse(all, &Error::from(broken));
             return Connection::Broken;
@@ -197,7 +193,6 @@ async fn write(
     database: &DatabaseConnection,
     jobs: &mut impl ExactSizeIterator<Item = Job>,
     waiting: &mut Vec<Answer>,
-    last: &mut Option<i64>,
 ) -> Result<bool, DbErr> {
     let options = TransactionOptions {
         // The write lock is taken at once: a transaction that reads first and writes then could find
@@ -206,7 +201,7 @@ async fn write(
         ..TransactionOptions::default()
     };
     let mut transaction = database.begin_with_options(options).await?;
-    let mut numbers = Numbers::begin(&transaction, *last).await?;
+    let mut numbers = Numbers::of(&transaction);
     // One job alone is undone with the transaction: for a savepoint SQLite keeps each page as it was.
     let alone = jobs.len() == 1;
     for Job { work, done, since: _ } in jobs {
@@ -241,7 +236,6 @@ async fn write(
     numbers.finish(&transaction).await?;
     failpoint::reach("commit.before");
     transaction.commit().await?;
-    *last = numbers.last();
     Ok(numbers.count() > 0)
 }
 

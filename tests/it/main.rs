@@ -20,6 +20,7 @@ mod groups;
 mod harness;
 mod http;
 mod idempotency;
+mod intake;
 mod keys;
 mod limits;
 mod logins;

@@ -7,7 +7,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::{call, call_incident};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, Query, SubQueryStatement},
+};
 use uuid::Uuid;
 
 use super::{CallStatus, NewCall, line, number, of_call, queue::escalating, read_carried, status_in};
@@ -20,9 +24,6 @@ use crate::{
 
 /// Rows in one statement: SQLite takes 32,766 values.
 const ROWS: usize = 1000;
-
-/// The place of what joins a call: after all that it was made for, in the order in which it was raised.
-const JOINED: i32 = i32::MAX;
 
 /// A call that is wanted about an incident.
 pub(in crate::store) struct Wanted {
@@ -37,6 +38,8 @@ pub(in crate::store) struct Wanted {
 struct Joinable {
     id: CallId,
     answered: bool,
+    /// The place of the next incident.
+    next: i32,
 }
 
 /// Calls that others may join, by line, the oldest first; and which incident each carries of those that
@@ -59,12 +62,13 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
         let to = new.contact.as_ref().map_or_else(|| new.number.as_str().to_owned(), |(_, name)| name.clone());
         let line = line(contact, &new.number);
         let OnTheirWay { calls: joinable, carried: carries } = &mut known;
-        let joins = |call: &&Joinable| carries.insert((call.id, incident));
+        let joins = |call: &&mut Joinable| carries.insert((call.id, incident));
         let live = joinable.entry(line).or_default();
         if !new.alone
-            && let Some(live) = live.iter().find(joins)
+            && let Some(live) = live.iter_mut().find(joins)
         {
-            carried.push(carry(live.id, incident, new.at, JOINED, live.answered));
+            carried.push(carry(live.id, incident, new.at, live.next, live.answered));
+            live.next = live.next.saturating_add(1);
             let (call, fact) = (Some(live.id), Fact::CallJoined { to });
             entries.push(Entry { incident: Some(incident), call, at: now, fact });
             continue;
@@ -76,7 +80,7 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
         calls.push(row.into());
         if !new.alone {
             carries.insert((id, incident));
-            live.push(Joinable { id, answered: false });
+            live.push(Joinable { id, answered: false, next: 1 });
         }
     }
     insert(tx, calls, carried).await?;
@@ -91,9 +95,17 @@ async fn on_their_way(tx: &Tx, wanted: &[Wanted]) -> Result<OnTheirWay, Error> {
     if lines.is_empty() {
         return Ok(known);
     }
-    let rows: Vec<(Uuid, String, String)> = call::Entity::find()
+    let last = Query::select()
+        .expr(Expr::col((call_incident::Entity, call_incident::Column::Ordinal)).max())
+        .from(call_incident::Entity)
+        .and_where(
+            Expr::col((call_incident::Entity, call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)),
+        )
+        .to_owned();
+    let rows: Vec<(Uuid, String, String, Option<i32>)> = call::Entity::find()
         .select_only()
         .columns([call::Column::Id, call::Column::Line, call::Column::Status])
+        .expr_as(Expr::from(SubQueryStatement::from(last)), "last")
         .filter(call::Column::Line.is_in(lines))
         .filter(status_in(&CallStatus::LIVE))
         .filter(call::Column::Alone.eq(false))
@@ -119,9 +131,10 @@ async fn on_their_way(tx: &Tx, wanted: &[Wanted]) -> Result<OnTheirWay, Error> {
             .await?;
         known.carried = carried.into_iter().map(|(call, incident)| (CallId(call), IncidentId(incident))).collect();
     }
-    for (id, line, status) in rows {
+    for (id, line, status, last) in rows {
         let answered = status == CallStatus::Answered.as_str();
-        known.calls.entry(line).or_default().push(Joinable { id: CallId(id), answered });
+        let next = last.map_or(0, |last| last.saturating_add(1));
+        known.calls.entry(line).or_default().push(Joinable { id: CallId(id), answered, next });
     }
     Ok(known)
 }
@@ -140,7 +153,6 @@ pub(super) async fn hand_on(
         .filter(which)
         .filter(call_incident::Column::IncidentId.in_subquery(escalating()))
         .order_by_asc(call_incident::Column::Ordinal)
-        .order_by_asc(call_incident::Column::IncidentId)
         .all(tx)
         .await?;
     if carried.is_empty() {

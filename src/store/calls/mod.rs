@@ -273,7 +273,6 @@ impl Store {
         let rows = call_incident::Entity::find()
             .filter(call_incident::Column::CallId.eq(id.0))
             .order_by_asc(call_incident::Column::Ordinal)
-            .order_by_asc(call_incident::Column::IncidentId)
             .all(&self.read)
             .await?;
         rows.into_iter().map(|row| read_carried(&row)).collect()
@@ -287,7 +286,6 @@ impl Store {
         let rows = call_incident::Entity::find()
             .filter(call_incident::Column::CallId.is_in(calls.iter().map(|id| id.0)))
             .order_by_asc(call_incident::Column::Ordinal)
-            .order_by_asc(call_incident::Column::IncidentId)
             .all(&self.read)
             .await?;
         let mut carried: HashMap<CallId, Vec<Carried>> = HashMap::with_capacity(calls.len());
