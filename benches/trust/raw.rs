@@ -17,6 +17,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// How long nothing happens before what is missing is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What is answered to AGI.
 #[derive(Clone, Copy)]
 pub enum Answers {
@@ -46,6 +49,7 @@ pub async fn rate(pbx: &Asterisk, dial: &str, answers: Answers, calls: usize, wi
     let places = Arc::new(Semaphore::new(window));
     let mut live: HashMap<String, OwnedSemaphorePermit> = HashMap::new();
     let (begin, mut placed, mut ended) = (Instant::now(), 0, 0);
+    let (mut counted, mut last) = (0, Duration::ZERO);
     let (refused, mut refusals) = mpsc::unbounded_channel();
     let run: u32 = rand::random();
     while ended < calls {
@@ -85,11 +89,19 @@ pub async fn rate(pbx: &Asterisk, dial: &str, answers: Answers, calls: usize, wi
                     ended += 1;
                 }
             }
-            () = tokio::time::sleep(Duration::from_secs(30)) => anyhow::bail!("{ended} of {placed} calls have ended"),
+            () = tokio::time::sleep(PATIENCE) => {
+                // The server asks which channels there are when it hears nothing; nobody does here.
+                anyhow::ensure!(ended * 100 >= calls * 98, "{ended} of {placed} calls have ended");
+                println!("bare Asterisk: the end of {} of {calls} calls was not told", calls - ended);
+                break;
+            }
+        }
+        if ended > counted {
+            (counted, last) = (ended, begin.elapsed());
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    Ok(calls as f64 / begin.elapsed().as_secs_f64())
+    Ok(ended as f64 / last.as_secs_f64())
 }
 
 async fn talk(stream: TcpStream, answers: Answers) -> Result<()> {
