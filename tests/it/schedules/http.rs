@@ -351,8 +351,8 @@ async fn an_override_counts_at_once_and_stands_in_the_timeline() {
     let noted = async |last: &str| {
         let noted = lab::wait::until(format!("{last:?} is noted"), Duration::from_secs(10), async || {
             let lines = api.get(&format!("{path}/timeline")).await?;
-            let texts = lines["items"].as_array().into_iter().flatten().map(|line| line["text"].to_string());
-            Ok(texts.last().is_some_and(|text| text.contains(last)).then_some(()))
+            let mut texts = lines["items"].as_array().into_iter().flatten().map(|line| line["text"].to_string());
+            Ok(texts.next_back().is_some_and(|text| text.contains(last)).then_some(()))
         });
         noted.await.expect("a timeline");
     };
