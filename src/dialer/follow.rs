@@ -114,11 +114,20 @@ pub(super) async fn follow(shared: Arc<Shared>, call: Call, begin: Beginning, mu
         Err(NotPlaced::Never) => None,
         Err(NotPlaced::Refused(why)) => Some(route_failed(&why)),
     };
-    this.finish(end, &mut steps).await;
+    let bus = this.shared.bus.clone();
+    if this.finish(end, &mut steps).await {
+        // Only when nobody can tell it anything any more is its line free.
+        drop(steps);
+        bus.ring(Bell::Calls);
+        bus.ring(Bell::Engine);
+    }
 }
 
 /// How a call is placed. That it is not known must not keep a call from being followed, which may be up.
 async fn placing(shared: &Shared, call: &Call) -> Placing {
+    if !call.alone {
+        return Placing::default();
+    }
     match shared.store.placing_of(call.id).await {
         Ok(placing) => placing,
         Err(error) => {
@@ -270,6 +279,9 @@ impl Follow {
 
     /// What the AGI session has written down meanwhile: it may know of an answer that no event told.
     async fn look_again(&mut self) {
+        if self.progress.seen().answered {
+            return;
+        }
         match self.shared.store.call(self.call.id).await {
             Ok(Some(call)) => {
                 if call.answered_at.is_some() {
@@ -361,7 +373,8 @@ impl Follow {
     }
 
     /// Writes the end down, however long the database is away: nobody else knows how the call went.
-    async fn finish(self, end: Option<End>, steps: &mut mpsc::Receiver<Step>) {
+    /// Returns whether that was done.
+    async fn finish(self, end: Option<End>, steps: &mut mpsc::Receiver<Step>) -> bool {
         let Self { shared, call, placing, .. } = self;
         failpoint::reach("call.over");
         loop {
@@ -370,17 +383,15 @@ impl Follow {
                 Some(end) => shared.end(&call, end, &placing).await,
             };
             failpoint::reach("outcome.stored");
-            let Err(error) = ended else { break };
+            let Err(error) = ended else { return true };
             tracing::error!(call = %call.id, %error, "a call's end could not be stored; trying again");
             // What comes meanwhile is of no interest; that nothing can come any more, is: the dialer has stopped,
             // and the next one finds the row.
             let stopped = async { while steps.recv().await.is_some() {} };
             if tokio::time::timeout(AGAIN, stopped).await.is_ok() {
-                return;
+                return false;
             }
         }
-        shared.bus.ring(Bell::Calls);
-        shared.bus.ring(Bell::Engine);
     }
 }
 

@@ -148,8 +148,10 @@ impl Nodes {
         match node {
             // Those under its name are the other one's now.
             _ if self.standing == Standing::Replaced => false,
-            None => true,
             Some(node) if *node == *self.own => true,
+            // Nobody has been looked for yet: they may all live.
+            _ if self.standing == Standing::New => false,
+            None => true,
             Some(node) => self.seen.get(node).is_none_or(|(_, since)| now - *since >= LEASE),
         }
     }
@@ -167,6 +169,10 @@ mod tests {
     fn a_server_follows_its_own_calls_and_those_of_the_dead() {
         let begin = Instant::now();
         let mut nodes = Nodes::new("a".into());
+        assert!(nodes.follows(Some("a"), begin));
+        assert!(!nodes.follows(Some("b"), begin), "it has not been looked for");
+        assert!(!nodes.follows(None, begin));
+        nodes.standing = Standing::Known(begin);
         nodes.look(vec![node("a", 1), node("b", 7)], begin);
         let follows = |nodes: &Nodes, name, after| nodes.follows(name, begin + after);
         assert!(follows(&nodes, Some("a"), Duration::ZERO));

@@ -97,6 +97,29 @@ pub enum Applied {
     Unknown,
 }
 
+/// What a look has found.
+struct Looked {
+    /// When the next thing is due.
+    next: Option<DateTime<Utc>>,
+    /// How many incidents were.
+    due: usize,
+}
+
+/// The last look at everything that is due but incidents: silences, heartbeats, reminders, schedules.
+struct Rest {
+    /// The lines of the audit log.
+    audited: i64,
+    at: DateTime<Utc>,
+    next: Option<DateTime<Utc>>,
+}
+
+impl Rest {
+    fn holds(&self, audited: i64, now: DateTime<Utc>) -> bool {
+        let age = (now - self.at).to_std();
+        self.audited == audited && age.is_ok_and(|age| age < POLL) && self.next.is_none_or(|next| next > now)
+    }
+}
+
 impl Engine {
     /// An engine on this store.
     #[must_use]
@@ -150,15 +173,21 @@ impl Engine {
     /// Looks at what is due until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut ear = self.bus.listen(Bell::Engine);
+        let mut rest = None;
         while !shutdown.is_cancelled() {
-            let pause = match self.tick().await {
-                Ok(next) => next.map_or(POLL, |at| {
+            let began = tokio::time::Instant::now();
+            let (pause, breath) = match self.look(&mut rest).await {
+                Ok(Looked { next, due }) => {
                     // What is overdue still could not be advanced: again soon, and not at once.
-                    (at - self.clock.now()).to_std().unwrap_or_default().clamp(BREATH, POLL)
-                }),
+                    let until =
+                        |at: DateTime<Utc>| (at - self.clock.now()).to_std().unwrap_or_default().clamp(BREATH, POLL);
+                    // Much that waits takes long to look through, and each commit of a storm rings.
+                    let breath = if due == 0 { began.elapsed() * 3 } else { BREATH };
+                    (next.map_or(POLL, until), breath.clamp(BREATH, POLL))
+                }
                 Err(error) => {
                     tracing::error!(%error, "the engine cannot look at what is due; trying again");
-                    POLL
+                    (POLL, BREATH)
                 }
             };
             tokio::select! {
@@ -166,8 +195,7 @@ impl Engine {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {}
             }
-            // Each commit of a storm rings. What is due need not be looked at more often than this.
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(breath).await;
         }
     }
 
@@ -176,41 +204,59 @@ impl Engine {
     /// # Errors
     /// If the database does not answer. An incident that cannot be advanced is logged and holds up no other.
     pub async fn tick(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
+        Ok(self.look(&mut None).await?.next)
+    }
+
+    /// Looks at incidents, and at the rest if it is time: its next deadline has come, somebody has edited
+    /// something, or it has not been looked at for long.
+    async fn look(&self, rest: &mut Option<Rest>) -> Result<Looked, store::Error> {
         let (now, began) = (self.clock.now(), tokio::time::Instant::now());
-        for (what, looked) in [
-            ("silences", self.look_at_silences(now).await),
-            ("heartbeats", self.look_at_heartbeats(now).await),
-            ("reminders", self.look_at_reminders(now).await),
-        ] {
-            // Whatever is the matter with them, incidents must go on.
-            if let Err(error) = looked {
-                tracing::error!(%error, "the engine cannot look at {what}; trying again");
+        let audited = self.store.audited().await?;
+        let known = rest.take().filter(|rest| rest.holds(audited, now));
+        if known.is_none() {
+            for (what, looked) in [
+                ("silences", self.look_at_silences(now).await),
+                ("heartbeats", self.look_at_heartbeats(now).await),
+                ("reminders", self.look_at_reminders(now).await),
+            ] {
+                // Whatever is the matter with them, incidents must go on.
+                if let Err(error) = looked {
+                    tracing::error!(%error, "the engine cannot look at {what}; trying again");
+                }
             }
         }
-        let due = self.store.due_incidents(now, BATCH).await?;
-        futures_util::stream::iter(due)
+        let incidents = self.store.due_incidents(now, BATCH).await?;
+        let due = incidents.len();
+        futures_util::stream::iter(incidents)
             .for_each_concurrent(AT_ONCE, async |id| {
                 if let Err(error) = self.due(id).await {
                     tracing::error!(incident = %id, %error, "a due incident could not be advanced; trying again");
                 }
             })
             .await;
-        // After what pages: who was on duty is written down, and nobody is called because of it.
-        if let Err(error) = self.look_at_schedules(now).await {
-            tracing::error!(%error, "who is on duty cannot be noted; trying again");
-        }
+        let known = match known {
+            Some(known) => known,
+            None => {
+                // After what pages: who was on duty is written down, and nobody is called because of it.
+                if let Err(error) = self.look_at_schedules(now).await {
+                    tracing::error!(%error, "who is on duty cannot be noted; trying again");
+                }
+                let next = [
+                    self.store.next_silence().await?,
+                    self.store.next_missed_heartbeat().await?,
+                    self.store.next_reminder().await?,
+                    self.store.next_schedule_look().await?,
+                ];
+                Rest { audited, at: now, next: next.into_iter().flatten().min() }
+            }
+        };
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
         metrics::histogram!("ringdown_engine_tick_duration_seconds").record(began.elapsed());
         let finished = Duration::from_micros(u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0));
         metrics::gauge!("ringdown_engine_last_tick_timestamp_seconds").set(finished);
-        let next = [
-            self.store.next_due().await?,
-            self.store.next_silence().await?,
-            self.store.next_missed_heartbeat().await?,
-            self.store.next_reminder().await?,
-            self.store.next_schedule_look().await?,
-        ];
-        Ok(next.into_iter().flatten().min())
+        let next = [self.store.next_due().await?, known.next].into_iter().flatten().min();
+        *rest = Some(known);
+        Ok(Looked { next, due })
     }
 
     /// When it last looked at what is due.
@@ -222,14 +268,15 @@ impl Engine {
     async fn due(&self, id: IncidentId) -> Result<(), store::Error> {
         for race in 0..RACES {
             let Some(incident) = self.store.incident(id).await? else { return Ok(()) };
-            let late = incident.due_at.and_then(|due_at| (self.clock.now() - due_at).to_std().ok());
+            let (calls, ended) = match &incident.state {
+                State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
+                _ => (Calls::Placed, None),
+            };
+            // A deadline that waited for a call came when that ended.
+            let late = incident.due_at.max(ended).and_then(|came| (self.clock.now() - came).to_std().ok());
             if let (0, Some(late)) = (race, late) {
                 metrics::histogram!("ringdown_escalation_lag_seconds").record(late);
             }
-            let calls = match &incident.state {
-                State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
-                _ => Calls::Placed,
-            };
             match self.decide(incident, Event::Due { calls }, Vec::new(), None).await {
                 Err(store::Error::Conflict) => lost_race().await,
                 other => return other.map(drop),

@@ -157,10 +157,13 @@ struct Ringing {
 impl Night<'_> {
     /// Lets time pass until nothing happens any more. Returns where it ends, and whether it was cut off.
     fn pass(&mut self, mut state: State) -> (State, bool) {
+        let mut passed = self.supposed.at;
         loop {
             let call = self.calls.iter().enumerate().min_by_key(|(_, call)| call.ends_at);
             let call = call.map(|(nth, call)| (call.ends_at, Some(nth)));
-            let due = escalation::due_at(&state).map(|due| (due, None));
+            // A deadline waits while a call lives.
+            let waits = matches!(state, State::Escalating { .. }) && call.is_some();
+            let due = escalation::due_at(&state).filter(|_| !waits).map(|due| (due.max(passed), None));
             // A phone that stops ringing in the moment of the deadline has stopped by then.
             let Some((now, nth)) = call.into_iter().chain(due).min_by_key(|(at, nth)| (*at, nth.is_none())) else {
                 return (state, false);
@@ -168,15 +171,13 @@ impl Night<'_> {
             if self.told.len() >= LONGEST || now > self.supposed.at + HORIZON {
                 return (state, true);
             }
+            passed = now;
             state = match nth {
                 Some(nth) => {
                     let call = self.calls.remove(nth);
                     self.ends(state, &call, now)
                 }
-                None => {
-                    let calls = if self.calls.is_empty() { Calls::Placed } else { Calls::Live };
-                    self.happens(state, Event::Due { calls }, None, now)
-                }
+                None => self.happens(state, Event::Due { calls: Calls::Placed }, None, now),
             };
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     pin,
     script::{Action, Line},
     speech::{self, Sound, Speech},
-    store::{Call, Entry, Fact, Incident, Said, Session},
+    store::{Call, CallStatus, Entry, Fact, Incident, Said, Session},
 };
 
 type Result<T> = std::result::Result<T, Interrupted>;
@@ -60,7 +60,9 @@ pub(super) async fn hold(ivr: &Ivr, channel: &mut agi::Session, session: Session
     let pin = session.pin_hash.map_or(Pin::NotNeeded, |hash| Pin::Needed { hash, tries: PIN_TRIES });
     let answered = session.call.answered_at.unwrap_or_else(|| ivr.clock.now());
     let mut this = Conversation { ivr, channel, call: session.call, language, pin, first_word: None };
-    ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
+    if this.call.status != CallStatus::Answered {
+        ivr.store.call_answered(&this.call, ivr.clock.now()).await?;
+    }
     failpoint::reach("session.began");
     if began_before {
         this.note(None, Fact::Reconnected { to: this.call.to.clone() }).await?;
@@ -97,10 +99,12 @@ impl Conversation<'_> {
     /// Speaks everything that the call carries, whatever joins it meanwhile included, until it is closed.
     async fn speak_all(&mut self, mut early: Option<Digit>) -> Result<()> {
         loop {
-            let Some(session) = self.ivr.store.session(self.call.id).await? else { return Ok(()) };
-            let of = session.carried.len();
-            let next =
-                (1..).zip(session.carried).find(|(_, carried)| matches!(carried.said, Said::Waiting | Said::Speaking));
+            let carried = self.ivr.store.carried_by(self.call.id).await?;
+            let of = carried.len();
+            if of == 0 {
+                return Ok(());
+            }
+            let next = (1..).zip(carried).find(|(_, carried)| matches!(carried.said, Said::Waiting | Said::Speaking));
             let Some((nth, carried)) = next else {
                 self.offer_all(of).await?;
                 if self.ivr.store.close_call(self.call.id).await? {

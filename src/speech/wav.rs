@@ -1,6 +1,6 @@
 //! Sound as Asterisk plays it: one channel, 16 bits, 8 or 16 kHz.
 
-use std::{io::Cursor, path::Path};
+use std::{fs::File, io::Cursor, path::Path};
 
 use rubato::{
     Fft, FixedSync, Resampler,
@@ -114,6 +114,19 @@ impl Pcm {
         Ok(Self { rate, samples })
     }
 
+    /// How long a file of ours lasts, in milliseconds, by its head alone; it must be as long as that says.
+    pub(super) fn length_of(path: &Path) -> Result<u64, Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::Sound(error.to_string());
+        let file = File::open(path).map_err(|error| failed(&error))?;
+        let bytes = file.metadata().map_err(|error| failed(&error))?.len();
+        let reader = hound::WavReader::new(file).map_err(|error| failed(&error))?;
+        let (samples, rate) = (reader.duration() as usize, reader.spec().sample_rate);
+        if bytes < samples as u64 * 2 {
+            return Err(Error::Sound("the file was cut off".into()));
+        }
+        Ok(milliseconds(samples, rate))
+    }
+
     /// Three beeps, for when there is no speech at all: silence would be taken for a wrong call.
     pub(super) fn beeps(rate: u32) -> Self {
         let (tone, pause) = (rate as usize * 3 / 10, rate as usize / 5);
@@ -168,7 +181,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), pcm.to_wav().expect("writes")).expect("writes");
         assert_eq!(Pcm::read(file.path()).expect("reads"), pcm);
+        assert_eq!(Pcm::length_of(file.path()), Ok(1000));
         assert_eq!(Pcm::from_stream(&pcm.to_wav().expect("writes")).expect("reads"), pcm);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_is_none() {
+        let whole = tone(8000, 440.0).to_wav().expect("writes");
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        for length in [0, 30, whole.len() / 2] {
+            std::fs::write(file.path(), &whole[..length]).expect("writes");
+            assert!(Pcm::length_of(file.path()).is_err(), "{length}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::{incident, incident_member};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, OnConflict, Query},
 };
 use uuid::Uuid;
@@ -256,6 +256,7 @@ impl Store {
             .select_only()
             .column(incident::Column::Id)
             .filter(incident::Column::DueAt.lte(now))
+            .filter(waits_for_no_call())
             .order_by_asc(incident::Column::DueAt)
             .limit(limit)
             .into_tuple()
@@ -280,7 +281,7 @@ impl Store {
         Ok(ids.into_iter().map(IncidentId).collect())
     }
 
-    /// The nearest deadline of all.
+    /// The nearest deadline of all but those that wait for a call to end.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -289,6 +290,7 @@ impl Store {
             .select_only()
             .column(incident::Column::DueAt)
             .filter(incident::Column::DueAt.is_not_null())
+            .filter(waits_for_no_call())
             .order_by_asc(incident::Column::DueAt)
             .into_tuple()
             .one(&self.read)
@@ -296,11 +298,15 @@ impl Store {
         Ok(first)
     }
 
-    /// What became of the calls of a round so far.
+    /// What became of the calls of a round so far, and when the last of them ended.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn calls_of_round(&self, id: IncidentId, stage: escalation::Stage) -> Result<Calls, Error> {
+    pub async fn calls_of_round(
+        &self,
+        id: IncidentId,
+        stage: escalation::Stage,
+    ) -> Result<(Calls, Option<DateTime<Utc>>), Error> {
         calls::of_round(&self.read, id, stage).await
     }
 
@@ -394,6 +400,11 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
     }
     calls::join::queue(tx, wanted).await?;
     Ok(results)
+}
+
+/// That nothing lives which its deadline would wait for.
+pub(super) fn waits_for_no_call() -> Condition {
+    Condition::any().add(incident::Column::State.ne("escalating")).add(Expr::exists(calls::live_of_incident()).not())
 }
 
 /// Locks the rows of incidents that stay as they are, and says which are at the version that was decided on.

@@ -48,7 +48,7 @@ use writer::{Tx, Writer};
 pub use api_keys::{ApiKey, ApiKeyData};
 pub use audit::{ActorKind, AuditFilter, AuditLine, Author, Chain, Edit};
 pub use calendars::NamedCalendar;
-pub use calls::{Call, CallFilter, CallStatus, Carried, DialedCounts, End, Heard, NewCall, line};
+pub use calls::{Call, CallFilter, CallStatus, Carried, End, Heard, NewCall, line};
 pub use channel_events::{ChannelEvent, ChannelEventFilter};
 pub use contacts::{
     Contact, ContactCursor, ContactData, ContactFilter, ContactNumber, ContactPage, Group, GroupData, ImportOptions,
@@ -124,8 +124,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Statements that a connection knows without reading them again: those that write many rows are another
 /// one for each number of rows.
 const STATEMENTS: usize = 512;
-/// Readers at once.
-const READERS: u32 = 8;
+/// Readers at once: each has a thread and a cache of its own on SQLite, and is a moment away elsewhere.
+const READERS_OF_FILE: u32 = 4;
+const READERS_OF_SERVER: u32 = 8;
 
 impl Store {
     /// Opens the database and brings its schema up to date. `url` is `sqlite:PATH` (made if missing) or `postgres://...`.
@@ -136,7 +137,7 @@ impl Store {
         let place = Place::make(url)?;
         let write = connect(url, 1).await?;
         Migrator::up(&write, None).await?;
-        let read = connect(url, READERS).await?;
+        let read = connect(url, if url.starts_with("sqlite:") { READERS_OF_FILE } else { READERS_OF_SERVER }).await?;
         let url = url.to_owned();
         let anew = move || -> BoxFuture<'static, Result<DatabaseConnection, Error>> {
             let url = url.clone();

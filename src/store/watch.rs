@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use entity::{call, incident};
 use sea_orm::{
     ColumnTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    prelude::Json,
+    prelude::Json, sea_query::Expr,
 };
 use uuid::Uuid;
 
-use super::{CallStatus, Error, Store, calls};
+use super::{CallStatus, Error, Store, calls, incidents::waits_for_no_call};
 use crate::{
     escalation::State,
     id::{CallId, IncidentId},
@@ -40,6 +40,8 @@ pub struct OpenIncident {
     pub due_at: Option<DateTime<Utc>>,
     /// Where it stands; `None` if that cannot be read.
     pub state: Option<State>,
+    /// Whether a call about it lives, which its deadline waits for.
+    pub in_call: bool,
 }
 
 /// A call that has left the queue and is not over.
@@ -61,6 +63,7 @@ struct Row {
     state: String,
     due_at: Option<DateTime<Utc>>,
     state_document: Json,
+    in_call: bool,
 }
 
 #[derive(FromQueryResult)]
@@ -92,7 +95,7 @@ impl Store {
             .group_by(call::Column::Status);
         let without_policy =
             open().filter(incident::Column::State.eq("held")).filter(incident::Column::Policy.is_null());
-        let due = || incident::Entity::find().filter(incident::Column::DueAt.lte(now));
+        let due = || incident::Entity::find().filter(incident::Column::DueAt.lte(now)).filter(waits_for_no_call());
         Ok(Figures {
             open: named(self.models(by_state).await?),
             without_policy: without_policy.count(&self.read).await?,
@@ -116,6 +119,7 @@ impl Store {
                 incident::Column::DueAt,
                 incident::Column::StateDocument,
             ])
+            .column_as(Expr::exists(calls::live_of_incident()), "in_call")
             .order_by_asc(incident::Column::Id)
             .limit(limit);
         let rows: Vec<Row> = self.models(query).await?;
@@ -124,6 +128,7 @@ impl Store {
             name: row.state,
             due_at: row.due_at,
             state: serde_json::from_value(row.state_document).ok(),
+            in_call: row.in_call,
         };
         Ok(rows.into_iter().map(read).collect())
     }

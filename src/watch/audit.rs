@@ -143,7 +143,7 @@ pub fn audit(facts: &Facts<'_>) -> Vec<Finding> {
     );
     found(
         Check::IncidentOverdue,
-        incidents(&|row| row.due_at.is_some_and(|due_at| now - due_at > LATE)),
+        incidents(&|row| !row.in_call && row.due_at.is_some_and(|due_at| now - due_at > LATE)),
         "is overdue: its deadline came more than 30 s ago and nothing was done",
     );
     let call = |id: &CallId| format!("call {id}");
@@ -238,6 +238,7 @@ mod tests {
             name: "escalating".into(),
             due_at: Some(at(due)),
             state: Some(State::Escalating { at: position, due_at: at(due), phase: Phase::Reached }),
+            in_call: false,
         }
     }
 
@@ -247,6 +248,7 @@ mod tests {
             name: "held".into(),
             due_at: None,
             state: Some(State::Held { reason: Held::NoPolicy, at: Stage::default(), until: None }),
+            in_call: false,
         }
     }
 
@@ -288,6 +290,8 @@ mod tests {
         assert_eq!(checks(&facts(&[invented], &[])), [Check::IncidentDeadline]);
         assert_eq!(checks(&facts(&[escalating(70)], &[])), [], "just in time");
         assert_eq!(checks(&facts(&[escalating(69)], &[])), [Check::IncidentOverdue]);
+        let in_call = OpenIncident { in_call: true, ..escalating(69) };
+        assert_eq!(checks(&facts(&[in_call], &[])), [], "it waits for the call's end");
     }
 
     #[test]

@@ -390,14 +390,16 @@ async fn calls_are_counted_by_line_prefix_and_in_all(database: Database) {
     scene.raise(alert("not dialled yet")).await;
     let count = async |after, line: &str, prefix| {
         let since = evening() + chrono::TimeDelta::seconds(after);
-        let counts = scene.store.dialed_since(since, line, prefix).await.expect("an answer");
-        (counts.line, counts.prefix, counts.total)
+        let lines = scene.store.dialed_on(&[line, "8125"], since).await.expect("an answer");
+        let dialed = async |prefix| scene.store.dialed_since(since, prefix).await.expect("an answer");
+        assert!(lines.keys().all(|known| known == line));
+        (lines.get(line).copied(), dialed(Some(prefix)).await, dialed(None).await)
     };
-    assert_eq!(count(0, ANN, Some("+39")).await, (2, 3, 5));
-    assert_eq!(count(1, ANN, Some("+393")).await, (1, 2, 4), "since, not at");
-    assert_eq!(count(0, "8123", None).await, (1, 0, 5));
-    assert_eq!(count(0, "8124", Some("+49301")).await, (0, 1, 5));
-    assert_eq!(count(5, ANN, Some("+39")).await, (0, 0, 0));
+    assert_eq!(count(0, ANN, "+39").await, (Some(2), 3, 5));
+    assert_eq!(count(1, ANN, "+393").await, (Some(1), 2, 4), "since, not at");
+    assert_eq!(count(0, "8123", "8").await, (Some(1), 1, 5));
+    assert_eq!(count(0, "8124", "+49301").await, (None, 1, 5));
+    assert_eq!(count(5, ANN, "+39").await, (None, 0, 0));
 }
 
 async fn migrations_run_once(database: Database) {

@@ -227,7 +227,7 @@ impl Scene {
     /// The calls that wait and may be placed.
     pub async fn claimable(&self) -> Vec<Call> {
         let waiting = self.store.waiting_calls().await.expect("the database answers");
-        let ids: Vec<_> = waiting.into_iter().map(|(call, _)| call).collect();
+        let ids: Vec<_> = waiting.calls.into_iter().map(|(call, _)| call).collect();
         self.store.pending_among(&ids).await.expect("the database answers")
     }
 
@@ -244,7 +244,8 @@ impl Scene {
     }
 
     pub async fn claim(&self, call: &Call) -> bool {
-        self.store.claim_call(call, NODE, self.now()).await.expect("the database answers")
+        let claimed = self.store.claim_calls(std::slice::from_ref(call), NODE, self.now()).await;
+        claimed.expect("the database answers").contains(&call.id)
     }
 
     pub async fn end(&self, call: &Call, end: End, next: Option<(PhoneNumber, u32)>) -> bool {

@@ -1,7 +1,7 @@
 //! What the store promises, on both databases: every race has one winner, nothing is lost and nothing
 //! is half done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::future::join_all;
 use proptest::{
@@ -21,8 +21,8 @@ use ringdown::{
 use crate::{
     databases::{Database, on_both_databases},
     scene::{
-        Scene, alert, counted, evening, first_attempt, group, held, key, member, new_incident, no_answer, no_route,
-        number, once,
+        NODE, Scene, alert, counted, evening, first_attempt, group, held, key, member, new_incident, no_answer,
+        no_route, number, once,
     },
 };
 
@@ -32,6 +32,8 @@ on_both_databases! {
     a_decision_on_an_old_version_changes_nothing
     members_of_a_group_come_and_go_in_any_order
     a_call_is_claimed_by_one_of_many
+    of_calls_claimed_together_each_line_gets_one
+    a_storm_to_one_country_hides_no_call_to_another
     a_line_has_one_call_at_a_time
     a_line_has_one_call_at_a_time_on_several_servers
     a_second_incident_joins_the_call_that_is_under_way
@@ -234,6 +236,36 @@ async fn queue(store: &Store, id: IncidentId, to: &str, at: Position) {
     let call = NewCall { contact: None, number: number(to), number_index: 0, at, alone: false };
     let change = Change { state: incident.state, calls: vec![call], ..held(Vec::new()) };
     store.advance(id, incident.version, change).await.expect("it is stored");
+}
+
+async fn of_calls_claimed_together_each_line_gets_one(database: Database) {
+    let scene = scene_with(&database, &[to(ANN)]).await;
+    let id = scene.raise(alert("disk")).await;
+    let alone = async |to: &str| {
+        let incident = scene.store.incident(id).await.expect("an answer").expect("it is there");
+        let call = NewCall { contact: None, number: number(to), number_index: 0, at: first_attempt(), alone: true };
+        let change = Change { state: incident.state, calls: vec![call], ..held(Vec::new()) };
+        scene.store.advance(id, incident.version, change).await.expect("it is stored");
+    };
+    alone(ANN).await;
+    alone(BEN).await;
+    let calls = scene.pending().await;
+    assert_eq!(calls.iter().map(|call| call.line.as_str()).collect::<Vec<_>>(), [ANN, ANN, BEN]);
+    let claimed = scene.store.claim_calls(&calls, NODE, evening()).await.expect("an answer");
+    assert_eq!(claimed, HashSet::from([calls[0].id, calls[2].id]));
+    assert_eq!(scene.pending().await, [calls[1].clone()]);
+    assert_eq!(scene.store.claim_calls(&calls, NODE, evening()).await, Ok(HashSet::new()));
+}
+
+async fn a_storm_to_one_country_hides_no_call_to_another(database: Database) {
+    let numbers: Vec<Target> = (0..250).map(|n| to(&format!("+393331{n:06}"))).chain([to("+493012345678")]).collect();
+    let scene = scene_with(&database, &numbers).await;
+    scene.raise(alert("disk")).await;
+    let pending = scene.pending().await;
+    let waiting = scene.store.waiting_calls().await.expect("an answer");
+    assert_eq!(waiting.of, 251);
+    let first: Vec<_> = pending[..200].iter().chain(pending.last()).map(|call| call.id).collect();
+    assert_eq!(waiting.calls.iter().map(|(call, _)| *call).collect::<Vec<_>>(), first);
 }
 
 async fn a_line_has_one_call_at_a_time(database: Database) {
@@ -446,7 +478,7 @@ async fn what_became_of_a_round(database: Database) {
     let id = scene.raise(alert("disk")).await;
     let of_round = async |round| {
         let stage = Stage { run: 0, round, step: 0 };
-        scene.store.calls_of_round(id, stage).await.expect("an answer")
+        scene.store.calls_of_round(id, stage).await.expect("an answer").0
     };
     let pending = scene.pending().await;
     assert_eq!(of_round(0).await, Calls::Live, "they wait");
@@ -458,7 +490,11 @@ async fn what_became_of_a_round(database: Database) {
     assert_eq!(of_round(0).await, Calls::NoWayOut);
     assert_eq!(of_round(1).await, Calls::Placed, "a round without calls is no outage");
     let elsewhere = Stage { run: 1, round: 0, step: 0 };
-    assert_eq!(scene.store.calls_of_round(id, elsewhere).await, Ok(Calls::Placed), "nor is that of another run");
+    assert_eq!(
+        scene.store.calls_of_round(id, elsewhere).await,
+        Ok((Calls::Placed, None)),
+        "nor is that of another run"
+    );
 
     // Another step of the same round reaches somebody's telephone.
     let mut at = first_attempt();

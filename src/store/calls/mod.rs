@@ -10,9 +10,9 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait,
-    sea_query::{Query, SelectStatement, SimpleExpr},
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select,
+    sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -126,6 +126,8 @@ pub struct Call {
     pub canceled: bool,
     /// The server that has placed it.
     pub node: Option<String>,
+    /// Whether it is placed in a way of its own ([`Store::placing_of`]).
+    pub alone: bool,
 }
 
 /// What the person on the line heard and pressed.
@@ -184,17 +186,6 @@ pub struct Carried {
     pub said: Said,
 }
 
-/// How many calls were dialled since some instant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DialedCounts {
-    /// On this line.
-    pub line: u32,
-    /// To this prefix.
-    pub prefix: u32,
-    /// In all.
-    pub total: u32,
-}
-
 /// Which calls a list is about.
 #[derive(Clone, Debug, Default)]
 pub struct CallFilter {
@@ -230,31 +221,34 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// How many calls were dialled since `since`: on this line, to this prefix, in all. What no route took
-    /// cost nothing and rang nowhere: it does not count, or an outage would use up the caps.
+    /// How many calls were dialled since `since`, to this prefix or in all. What no route took cost nothing and
+    /// rang nowhere: it does not count, or an outage would use up the caps.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn dialed_since(
-        &self,
-        since: DateTime<Utc>,
-        line: &str,
-        prefix: Option<&str>,
-    ) -> Result<DialedCounts, Error> {
-        let recent = || {
-            let dialed = call::Entity::find().filter(call::Column::DialedAt.gt(since));
-            dialed.filter(call::Column::FoundRoute.eq(true))
-        };
-        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let prefixed = match prefix {
-            Some(prefix) => recent().filter(call::Column::Number.starts_with(prefix)).count(&self.read).await?,
-            None => 0,
-        };
-        Ok(DialedCounts {
-            line: count(recent().filter(call::Column::Line.eq(line)).count(&self.read).await?),
-            prefix: count(prefixed),
-            total: count(recent().count(&self.read).await?),
-        })
+    pub async fn dialed_since(&self, since: DateTime<Utc>, prefix: Option<&str>) -> Result<u32, Error> {
+        let mut dialed = dialed_since(since);
+        if let Some(prefix) = prefix {
+            dialed = dialed.filter(call::Column::Number.starts_with(prefix));
+        }
+        Ok(u32::try_from(dialed.count(&self.read).await?).unwrap_or(u32::MAX))
+    }
+
+    /// The same for each of these lines.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn dialed_on(&self, lines: &[&str], since: DateTime<Utc>) -> Result<HashMap<String, u32>, Error> {
+        let rows: Vec<(String, i64)> = dialed_since(since)
+            .select_only()
+            .column(call::Column::Line)
+            .column_as(call::Column::Id.count(), "calls")
+            .filter(call::Column::Line.is_in(lines.iter().copied()))
+            .group_by(call::Column::Line)
+            .into_tuple()
+            .all(&self.read)
+            .await?;
+        Ok(rows.into_iter().map(|(line, calls)| (line, u32::try_from(calls).unwrap_or(u32::MAX))).collect())
     }
 
     /// A call by its identifier.
@@ -345,29 +339,51 @@ impl Store {
     }
 }
 
-/// What became of the calls of one round of an incident.
-pub(super) async fn of_round(db: &DatabaseConnection, incident: IncidentId, stage: Stage) -> Result<Calls, Error> {
-    let live = call::Entity::find()
-        .filter(status_in(&CallStatus::LIVE))
-        .filter(call::Column::Id.in_subquery(calls_of(incident)))
-        .count(db)
-        .await?;
-    if live > 0 {
-        return Ok(Calls::Live);
-    }
-    let of_the_round = calls_of(incident)
-        .and_where(call_incident::Column::Run.eq(number(stage.run)))
-        .and_where(call_incident::Column::Round.eq(number(stage.round)))
-        .to_owned();
-    let routes: Vec<bool> = call::Entity::find()
+fn dialed_since(since: DateTime<Utc>) -> Select<call::Entity> {
+    let dialed = call::Entity::find().filter(call::Column::DialedAt.gt(since));
+    dialed.filter(call::Column::FoundRoute.eq(true))
+}
+
+/// What became of the calls of one round of an incident, and when the last of them ended.
+pub(super) async fn of_round(
+    db: &DatabaseConnection,
+    incident: IncidentId,
+    stage: Stage,
+) -> Result<(Calls, Option<DateTime<Utc>>), Error> {
+    let carries = call_incident::Entity::belongs_to(call::Entity);
+    let carries = carries.from(call_incident::Column::CallId).to(call::Column::Id);
+    let rows: Vec<(String, bool, Option<DateTime<Utc>>, i32, i32)> = call::Entity::find()
         .select_only()
-        .column(call::Column::FoundRoute)
-        .filter(call::Column::Id.in_subquery(of_the_round))
+        .columns([call::Column::Status, call::Column::FoundRoute, call::Column::EndedAt])
+        .column(call_incident::Column::Run)
+        .column(call_incident::Column::Round)
+        .join_rev(JoinType::InnerJoin, carries.into())
+        .filter(call_incident::Column::IncidentId.eq(incident.0))
         .into_tuple()
         .all(db)
         .await?;
-    let nothing_left = !routes.is_empty() && routes.iter().all(|found| !found);
-    Ok(if nothing_left { Calls::NoWayOut } else { Calls::Placed })
+    if rows.iter().any(|(status, ..)| CallStatus::LIVE.iter().any(|live| live.as_str() == status)) {
+        return Ok((Calls::Live, None));
+    }
+    let of_the_round = (number(stage.run), number(stage.round));
+    let of_the_round: Vec<_> = rows.iter().filter(|(.., run, round)| (*run, *round) == of_the_round).collect();
+    let nothing_left = !of_the_round.is_empty() && of_the_round.iter().all(|(_, found, ..)| !found);
+    let ended = of_the_round.iter().filter_map(|(_, _, ended, ..)| *ended).max();
+    Ok((if nothing_left { Calls::NoWayOut } else { Calls::Placed }, ended))
+}
+
+/// The calls that live and carry the incident of the row outside.
+pub(super) fn live_of_incident() -> SelectStatement {
+    let of = |column: call_incident::Column| (call_incident::Entity, column);
+    Query::select()
+        .expr(Expr::val(1))
+        .from(call_incident::Entity)
+        .inner_join(call::Entity, Expr::col(of(call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)))
+        .and_where(Expr::col(of(call_incident::Column::IncidentId)).equals((incident::Entity, incident::Column::Id)))
+        .and_where(
+            Expr::col((call::Entity, call::Column::Status)).is_in(CallStatus::LIVE.iter().map(|live| live.as_str())),
+        )
+        .to_owned()
 }
 
 /// A line of the timeline about everything the call carries.
@@ -451,5 +467,6 @@ pub(super) fn read(row: call::Model) -> Result<Call, Error> {
         heard: Heard { ms: row.heard_ms, whole: row.heard, digits: row.digits },
         canceled: row.canceled_by.is_some(),
         node: row.node,
+        alone: row.alone,
     })
 }

@@ -1,13 +1,14 @@
 //! The queue: what waits to be placed, and what nobody needs any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, Select,
-    sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select,
+    sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement},
 };
 use uuid::Uuid;
 
@@ -17,6 +18,21 @@ use crate::{
     id::{CallId, IncidentId, PolicyId},
     store::{Error, Fact, Store, timeline},
 };
+
+/// Of each policy and beginning of a number so many calls are looked at.
+const TURNS: i64 = 200;
+/// A call's place among those.
+const NTH: &str =
+    r#"ROW_NUMBER() OVER (PARTITION BY "incident"."policy_id", SUBSTR("call"."number", 1, 5) ORDER BY "call"."id")"#;
+
+/// Calls that wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// The first of them, and their policies.
+    pub calls: Vec<(CallId, Option<PolicyId>)>,
+    /// How many there are.
+    pub of: i64,
+}
 
 impl Store {
     /// How a call is placed, where that is not as usual: as it was asked for what it carries.
@@ -47,22 +63,34 @@ impl Store {
     }
 
     /// Calls that wait and may be placed, and under which policy: about something that still escalates, to
-    /// somebody who is not on the line already. Oldest first.
+    /// somebody who is not on the line already. Oldest first; of each policy and each beginning of a number the
+    /// oldest few hundred, so that many at a cap stand in the way of none to another country.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn waiting_calls(&self) -> Result<Vec<(CallId, Option<PolicyId>)>, Error> {
-        let rows: Vec<(Uuid, Option<Uuid>)> = with_policy()
+    pub async fn waiting_calls(&self) -> Result<Waiting, Error> {
+        let all = with_policy()
             .column(call::Column::Id)
             .column(incident::Column::PolicyId)
+            .column_as(Expr::cust(NTH), "nth")
+            .column_as(Expr::cust("COUNT(*) OVER ()"), "waiting")
             .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
             .filter(line_is_free())
             .filter(still_needed())
-            .order_by_asc(call::Column::Id)
-            .into_tuple()
-            .all(&self.read)
-            .await?;
-        Ok(rows.into_iter().map(|(call, policy)| (CallId(call), policy.map(PolicyId))).collect())
+            .into_query();
+        let first = Query::select()
+            .columns(["id", "policy_id", "waiting"])
+            .from_subquery(all, "turn")
+            .and_where(Expr::col("nth").lte(TURNS))
+            .order_by("id", Order::Asc)
+            .to_owned();
+        let mut waiting = Waiting::default();
+        for row in self.read.query_all(&first).await? {
+            let policy: Option<Uuid> = row.try_get("", "policy_id")?;
+            waiting.of = row.try_get("", "waiting")?;
+            waiting.calls.push((CallId(row.try_get("", "id")?), policy.map(PolicyId)));
+        }
+        Ok(waiting)
     }
 
     /// How many calls are on the line under each policy.
@@ -97,41 +125,59 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Claims a call for a server: from `pending` to `dialing`, once. After this `Originate` may leave.
+    /// Claims calls for a server: each from `pending` to `dialing`, once. After this `Originate` may leave for
+    /// those that come back.
     ///
     /// # Errors
-    /// If the database does not take it: then it must not leave.
-    pub async fn claim_call(&self, call: &Call, node: &str, now: DateTime<Utc>) -> Result<bool, Error> {
-        let (id, to, number) = (call.id, call.to.clone(), call.number.as_str().to_owned());
-        let node = node.to_owned();
-        let claimed = self
-            .write(move |tx| {
-                Box::pin(async move {
-                    let claimed = call::Entity::update_many()
-                        .set(call::ActiveModel {
-                            status: Set(CallStatus::Dialing.as_str().into()),
-                            dialed_at: Set(Some(now)),
-                            node: Set(Some(node)),
-                            ..Default::default()
-                        })
-                        .filter(call::Column::Id.eq(id.0))
-                        .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
-                        .filter(line_is_free())
-                        .filter(still_needed())
-                        .exec(tx)
-                        .await?;
-                    if claimed.rows_affected == 1 {
-                        timeline::write(tx, vec![of_call(id, now, Fact::Dialing { to, number })]).await?;
+    /// If the database does not take it: then none may leave.
+    pub async fn claim_calls(&self, calls: &[Call], node: &str, now: DateTime<Utc>) -> Result<HashSet<CallId>, Error> {
+        match self.claim(calls, node, now).await {
+            // Another call is on one of these lines at this instant: on which, is found one by one.
+            Err(Error::Conflict) if calls.len() > 1 => {
+                let mut claimed = HashSet::new();
+                for call in calls {
+                    match self.claim(std::slice::from_ref(call), node, now).await {
+                        Err(Error::Conflict) => {}
+                        one => claimed.extend(one?),
                     }
-                    Ok(claimed.rows_affected == 1)
-                })
-            })
-            .await;
-        match claimed {
-            // Another server has placed a call on the same line at this instant.
-            Err(Error::Conflict) => Ok(false),
+                }
+                Ok(claimed)
+            }
+            Err(Error::Conflict) => Ok(HashSet::new()),
             claimed => claimed,
         }
+    }
+
+    async fn claim(&self, calls: &[Call], node: &str, now: DateTime<Utc>) -> Result<HashSet<CallId>, Error> {
+        let claim = Query::update()
+            .table(call::Entity)
+            .value(call::Column::Status, CallStatus::Dialing.as_str())
+            .value(call::Column::DialedAt, now)
+            .value(call::Column::Node, node)
+            .and_where(call::Column::Id.is_in(calls.iter().map(|call| call.id.0)))
+            .and_where(call::Column::Status.eq(CallStatus::Pending.as_str()))
+            .cond_where(line_is_free())
+            .cond_where(still_needed())
+            .returning_col(call::Column::Id)
+            .to_owned();
+        let mut dialing: HashMap<CallId, Fact> = calls
+            .iter()
+            .map(|call| (call.id, Fact::Dialing { to: call.to.clone(), number: call.number.as_str().to_owned() }))
+            .collect();
+        self.write(move |tx| {
+            Box::pin(async move {
+                let mut claimed = HashSet::new();
+                for row in tx.query_all(&claim).await? {
+                    claimed.insert(CallId(row.try_get("", "id")?));
+                }
+                dialing.retain(|id, _| claimed.contains(id));
+                let mut entries: Vec<_> = dialing.into_iter().map(|(id, fact)| of_call(id, now, fact)).collect();
+                entries.sort_by_key(|entry| entry.call);
+                timeline::write(tx, entries).await?;
+                Ok(claimed)
+            })
+        })
+        .await
     }
 
     /// Undoes a claim: `Originate` has certainly not left.
