@@ -1,0 +1,1 @@
+//! What a text that came in means.
