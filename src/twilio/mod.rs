@@ -16,19 +16,21 @@ mod callback;
 mod code;
 mod http;
 mod message;
+mod settings;
 mod signature;
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::{Client, RequestBuilder, Url, redirect};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Client, RequestBuilder, redirect};
+use secrecy::ExposeSecret;
 
 use self::http::Silence;
 pub use self::{
     callback::{Fields, Incoming, LONGEST_FORM, NOTHING_TO_DO, NotACallback, Progress, callback_url, fields},
     code::{Blame, explain},
     message::{Fate, Message, Sid, Status},
+    settings::{BadSettings, Credentials, Sender, Settings},
     signature::{Algorithm, Content, HEADER, SETTINGS_HEADER, Signed, sign},
 };
 use crate::phone::PhoneNumber;
@@ -45,86 +47,6 @@ const PAGE: usize = 100;
 const PAGES: usize = 20;
 /// What Twilio puts before texts of accounts that do not pay yet.
 const TRIAL: &str = "Sent from your Twilio trial account - ";
-
-/// By whom we are known.
-#[derive(Clone, Debug)]
-pub enum Credentials {
-    /// The account's own token.
-    Token(SecretString),
-    /// A key of the account, which can be withdrawn.
-    Key {
-        /// `SK...`
-        sid: String,
-        /// What proves it.
-        secret: SecretString,
-    },
-}
-
-/// Whom a message is from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// A number, a short code, or a name where those are allowed.
-    Number(String),
-    /// A messaging service chooses: `MG...`.
-    Service(String),
-}
-
-/// Which account, and how long we wait.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `AC...`
-    pub account: String,
-    /// By whom we are known.
-    pub credentials: Credentials,
-    /// Whom messages are from.
-    pub sender: Sender,
-    /// Where the API is. Plain HTTP on this machine only.
-    pub url: String,
-    /// For a connection.
-    pub connect_within: Duration,
-    /// For an answer. When it has passed nobody knows whether a message was taken.
-    pub answer_within: Duration,
-    /// Bytes of an answer that are read.
-    pub largest_answer: usize,
-}
-
-impl Settings {
-    /// The defaults for an account.
-    #[must_use]
-    pub fn new(account: impl Into<String>, credentials: Credentials, sender: Sender) -> Self {
-        Self {
-            account: account.into(),
-            credentials,
-            sender,
-            url: "https://api.twilio.com".to_owned(),
-            connect_within: Duration::from_secs(10),
-            answer_within: Duration::from_secs(20),
-            largest_answer: 1024 * 1024,
-        }
-    }
-}
-
-/// Why there can be no account by these settings.
-#[derive(Debug, thiserror::Error)]
-pub enum BadSettings {
-    /// It is no SID of an account.
-    #[error("the account is AC and 32 hexadecimal digits")]
-    Account,
-    /// It is no key, or it has no secret.
-    #[error("the API key is SK and 32 hexadecimal digits, with a secret; a token is not empty")]
-    Credentials,
-    /// Nobody can be the sender.
-    #[error(
-        "the sender is +, country code and number, a short code, a name of at most 11 letters, or MG and 32 hexadecimal digits"
-    )]
-    Sender,
-    /// It is no URL by which the API could be.
-    #[error("the URL begins with https:// (http:// on this machine only), and has no user, query or fragment")]
-    Url,
-    /// There is no HTTP client to be had.
-    #[error("no HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
-}
 
 /// A message to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -244,10 +166,7 @@ impl Twilio {
     /// # Errors
     /// If they cannot be right.
     pub fn new(settings: Settings) -> Result<Self, BadSettings> {
-        Sid::parse(&settings.account, &["AC"]).ok_or(BadSettings::Account)?;
-        check_credentials(&settings.credentials)?;
-        check_sender(&settings.sender)?;
-        let url = checked_url(&settings.url).ok_or(BadSettings::Url)?;
+        let url = settings.check()?;
         let mut client = Client::builder()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -464,39 +383,6 @@ pub fn pause(asked: Option<Duration>, tries: u32, chance: f64) -> Duration {
     asked.map_or(ours, |asked| asked.max(ours))
 }
 
-fn check_credentials(credentials: &Credentials) -> Result<(), BadSettings> {
-    let is_good = match credentials {
-        Credentials::Token(token) => !token.expose_secret().is_empty(),
-        Credentials::Key { sid, secret } => Sid::parse(sid, &["SK"]).is_some() && !secret.expose_secret().is_empty(),
-    };
-    if is_good { Ok(()) } else { Err(BadSettings::Credentials) }
-}
-
-fn check_sender(sender: &Sender) -> Result<(), BadSettings> {
-    let is_good = match sender {
-        Sender::Service(sid) => Sid::parse(sid, &["MG"]).is_some(),
-        Sender::Number(text) => match text.strip_prefix('+') {
-            Some(digits) => (7..=15).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit()),
-            None if text.bytes().all(|c| c.is_ascii_digit()) => (3..=8).contains(&text.len()),
-            None => {
-                text.len() <= 11
-                    && text.bytes().all(|c| c.is_ascii_alphanumeric() || b" +-_&".contains(&c))
-                    && text.bytes().any(|c| c.is_ascii_alphabetic())
-            }
-        },
-    };
-    if is_good { Ok(()) } else { Err(BadSettings::Sender) }
-}
-
-fn checked_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_here);
-    let is_bare = url.query().is_none() && url.fragment().is_none();
-    (is_safe && is_bare && url.username().is_empty() && url.password().is_none()).then_some(url)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -507,63 +393,6 @@ mod tests {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sender = Sender::Number("+15005550006".into());
         Settings::new(format!("AC{DIGITS}"), Credentials::Token("topsecret".into()), sender)
-    }
-
-    #[test]
-    fn what_cannot_be_right_is_refused_before_anything_is_asked() {
-        assert!(Twilio::new(settings()).is_ok());
-        for account in ["", "AC", "AC0123/../../x", "SM0123456789abcdef0123456789abcdef"] {
-            let settings = Settings { account: account.into(), ..settings() };
-            assert!(matches!(Twilio::new(settings), Err(BadSettings::Account)), "{account}");
-        }
-        for credentials in [
-            Credentials::Token("".into()),
-            Credentials::Key { sid: "SK1".into(), secret: "x".into() },
-            Credentials::Key { sid: format!("SK{DIGITS}"), secret: "".into() },
-        ] {
-            let settings = Settings { credentials, ..settings() };
-            assert!(matches!(Twilio::new(settings), Err(BadSettings::Credentials)));
-        }
-        for (text, is_good) in [
-            ("+4915112345678", true),
-            ("12345", true),
-            ("Ringdown", true),
-            ("Ring down 2", true),
-            ("", false),
-            ("+", false),
-            ("+49x", false),
-            ("12", false),
-            ("Ringdown is it", false),
-            ("Ring\r\ndown", false),
-        ] {
-            let settings = Settings { sender: Sender::Number(text.into()), ..settings() };
-            assert_eq!(Twilio::new(settings).is_ok(), is_good, "{text:?}");
-        }
-        let service = Settings { sender: Sender::Service("MG1".into()), ..settings() };
-        assert!(matches!(Twilio::new(service), Err(BadSettings::Sender)));
-    }
-
-    #[test]
-    fn secrets_leave_over_tls_or_stay_on_this_machine() {
-        for (url, is_good) in [
-            ("https://api.twilio.com", true),
-            ("https://api.twilio.com/", true),
-            ("https://api.ie1.twilio.com:8443/below", true),
-            ("http://127.0.0.1:8080", true),
-            ("http://[::1]:8080/", true),
-            ("http://localhost:1", true),
-            ("http://api.twilio.com", false),
-            ("http://10.0.0.1", false),
-            ("http://127.0.0.1.example.com", false),
-            ("https://user@api.twilio.com", false),
-            ("https://api.twilio.com/?x", false),
-            ("https://api.twilio.com/#x", false),
-            ("ftp://api.twilio.com", false),
-            ("api.twilio.com", false),
-            ("", false),
-        ] {
-            assert_eq!(Twilio::new(Settings { url: url.into(), ..settings() }).is_ok(), is_good, "{url}");
-        }
     }
 
     #[test]
