@@ -20,8 +20,11 @@ pub(super) enum Word {
 
 use Word::{Acknowledge, All, Escalate, Filler, Help, Resolve, Start, Stop};
 
+/// Words with one meaning.
+type Group = (Word, &'static [&'static str]);
+
 /// By language, then by meaning.
-pub(super) const WORDS: [(&str, &[(Word, &[&str])]); 7] = [
+pub(super) const WORDS: [(&str, &[Group]); 7] = [
     (
         "en",
         &[
