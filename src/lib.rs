@@ -29,8 +29,8 @@
 //! # Invariants
 //!
 //! - Nothing but [`escalation`] decides who is called next.
-//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`], [`agi`], [`modem`] and [`webhook`] knows a
-//!   wire.
+//! - Nothing but [`store`] knows that there is a database; nothing but [`ami`], [`agi`], [`modem`], [`twilio`] and [`webhook`]
+//!   knows a wire.
 //! - Whatever must survive a restart is in a row; whatever is in memory may be lost at any moment.
 //! - A wake-up carries no information: every worker looks at the state, and polls anyway.
 //! - No transaction stays open across a network call.
@@ -45,7 +45,7 @@
 //! | row | modules | know nothing of |
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`phone`] [`pin`] [`wallclock`] [`telemetry`] [`failpoint`] | anything |
-//! | 1 | [`access`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`modem`] [`speech`] [`webhook`] | each other, the database, HTTP |
+//! | 1 | [`access`] [`answer`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`modem`] [`twilio`] [`speech`] [`webhook`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] [`watch`] [`herald`] | Asterisk, HTTP |
 //! | 4 | [`dialer`] [`ivr`] [`notifier`] [`lifesign`] [`api`] | each other |
@@ -54,6 +54,7 @@
 pub mod access;
 pub mod agi;
 pub mod ami;
+pub mod answer;
 pub mod api;
 pub mod app;
 pub mod bus;
@@ -82,6 +83,7 @@ pub mod speech;
 pub mod store;
 pub mod telemetry;
 pub mod triage;
+pub mod twilio;
 pub mod wallclock;
 pub mod watch;
 pub mod webhook;

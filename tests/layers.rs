@@ -12,6 +12,7 @@ const ROWS: [&[&str]; 6] = [
     &["id", "clock", "phone", "pin", "wallclock", "telemetry", "failpoint"],
     &[
         "access",
+        "answer",
         "escalation",
         "oncall",
         "calendar",
@@ -23,6 +24,7 @@ const ROWS: [&[&str]; 6] = [
         "ami",
         "agi",
         "modem",
+        "twilio",
         "speech",
         "webhook",
     ],
@@ -34,8 +36,19 @@ const ROWS: [&[&str]; 6] = [
 /// The last row: nothing is barred there, its own row included.
 const FREE: usize = ROWS.len() - 1;
 /// What decides is pure: no tokio, no database, no HTTP.
-const PURE: [&str; 10] =
-    ["access", "escalation", "oncall", "calendar", "triage", "recurrence", "route", "script", "exchange", "wallclock"];
+const PURE: [&str; 11] = [
+    "access",
+    "answer",
+    "escalation",
+    "oncall",
+    "calendar",
+    "triage",
+    "recurrence",
+    "route",
+    "script",
+    "exchange",
+    "wallclock",
+];
 /// Parts of modules that do more, which are pure all the same.
 const PURE_PARTS: [&str; 1] = ["src/modem/pdu"];
 /// Nobody else knows that there is a database.

@@ -2,10 +2,12 @@
 //!
 //! One set of templates a language (`templates/LANG.j2` with one block per line); English is built
 //! in. Texts come from outside: they are made speakable here and cut where listening would become
-//! waiting. What was cut is said; the whole text stays with the incident.
+//! waiting. What was cut is said; the whole text stays with the incident. What is written in text messages
+//! is in [`Texts`], in more languages: nobody has to be able to pronounce it.
 
 mod keypad;
 mod speakable;
+mod texts;
 
 use std::collections::HashMap;
 
@@ -13,6 +15,7 @@ use minijinja::{Environment, context};
 
 pub use keypad::{Action, Clash, Keypad};
 pub use speakable::speakable;
+pub use texts::{CUT, Fitted, Text, Texts, Told};
 
 /// Characters of one summary that are spoken.
 pub const SPOKEN_CHARACTERS: usize = 300;

@@ -41,6 +41,8 @@ mod store;
 mod storms;
 mod strangers;
 mod traces;
+mod twilio;
+mod twilio_oracles;
 mod watch;
 mod webhooks;
 mod wires;
