@@ -50,6 +50,14 @@ id! {
     CallId
 }
 id! {
+    /// A message: one text to one number, of one or more segments.
+    MessageId
+}
+id! {
+    /// A text that came in.
+    InboundId
+}
+id! {
     /// A contact: a person and their numbers.
     ContactId
 }

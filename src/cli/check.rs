@@ -103,6 +103,10 @@ async fn people(config: &Config, store: Option<Store>) -> Vec<Finding> {
         return findings;
     }
     let engine = Engine::new(store, Bus::default(), Clock::System);
+    let engine = match app::worth_texting(config) {
+        Some(worth) => engine.with_texts(worth),
+        None => engine,
+    };
     match engine.findings(&config.rules()).await {
         Ok(found) if found.is_empty() => findings.push(good("readiness", "nobody is forgotten, no schedule has a gap")),
         Ok(found) => findings.extend(found.into_iter().map(|found| {

@@ -58,6 +58,7 @@ fn the_example_loads_and_names_every_setting() {
         ("numbers", serde_json::to_value(Numbers::default())),
         ("destinations", serde_json::to_value(Destinations::default())),
         ("alertmanager", serde_json::to_value(Alertmanager::default())),
+        ("sms", serde_json::to_value(Sms::default())),
         ("compat", serde_json::to_value(Compat::default())),
         ("tokens", serde_json::to_value(Tokens::default())),
         ("log", serde_json::to_value(Log::default())),

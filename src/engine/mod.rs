@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub struct Engine {
     intake: Arc<Mutex<Intake>>,
     /// Rings when as many alerts wait as are expected.
     all_in: Arc<Notify>,
+    /// How long a text is worth sending, if there is a way to send one.
+    texts: Option<TimeDelta>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -102,7 +104,20 @@ impl Engine {
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let directory = Directory::new(store.clone());
-        Self { store, bus, clock, directory, intake: Arc::default(), all_in: Arc::default(), looked: Arc::default() }
+        let (intake, all_in, looked) = (Arc::default(), Arc::default(), Arc::default());
+        Self { store, bus, clock, directory, intake, all_in, texts: None, looked }
+    }
+
+    /// The same, where there is a way to send texts, each of which is worth sending for so long.
+    #[must_use]
+    pub fn with_texts(self, worth: TimeDelta) -> Self {
+        Self { texts: Some(worth), ..self }
+    }
+
+    /// Whether there is a way to send texts, and how long one is worth sending.
+    #[must_use]
+    pub fn texts(&self) -> Option<TimeDelta> {
+        self.texts
     }
 
     /// A person takes it.
@@ -348,6 +363,7 @@ impl Engine {
     fn ring(&self) {
         self.bus.ring(Bell::Engine);
         self.bus.ring(Bell::Calls);
+        self.bus.ring(Bell::Texts);
     }
 }
 

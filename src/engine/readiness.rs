@@ -200,7 +200,7 @@ impl Engine {
 impl Known {
     /// Why a step can reach nobody, if that is so, at any time from `now` on.
     fn unreachable(&self, step: &Step, now: DateTime<Utc>) -> Option<String> {
-        if step.method == Method::Sms {
+        if step.method == Method::Sms && !self.has_texts() {
             return Some("it only texts, and there is no way to send texts".into());
         }
         if let Some(id) = step.only_during

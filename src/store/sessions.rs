@@ -129,7 +129,7 @@ impl Store {
             Box::pin(async move {
                 set_said(tx, id, incident, Said::Speaking).await?;
                 let entry =
-                    super::Entry { incident: Some(incident), call: Some(id), at: now, fact: Fact::Speaking { to } };
+                    super::Entry { incident: Some(incident), call: Some(id), message: None, at: now, fact: Fact::Speaking { to } };
                 timeline::write(tx, vec![entry]).await
             })
         })

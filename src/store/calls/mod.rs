@@ -2,12 +2,13 @@
 //! what happens to one on its way in `progress`, what the person on the line does in `sessions`.
 
 pub(super) mod join;
+mod missed;
 pub(super) mod progress;
 pub(super) mod queue;
 
 use std::{collections::HashMap, fmt, str::FromStr};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
@@ -171,6 +172,8 @@ pub struct NewCall {
     pub at: Position,
     /// Whether it is placed in a way of its own: then it joins no other call, and nothing joins it.
     pub alone: bool,
+    /// For how long a text is worth sending to whoever does not answer it; `None`, if they get none.
+    pub text_if_missed: Option<TimeDelta>,
 }
 
 /// An incident that a call carries.
@@ -372,7 +375,7 @@ pub(super) async fn of_round(db: &DatabaseConnection, incident: IncidentId, stag
 
 /// A line of the timeline about everything the call carries.
 pub(super) fn of_call(call: CallId, at: DateTime<Utc>, fact: Fact) -> Entry {
-    Entry { incident: None, call: Some(call), at, fact }
+    Entry { incident: None, call: Some(call), message: None, at, fact }
 }
 
 /// Changes a call if it is in one of `from`.

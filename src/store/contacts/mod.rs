@@ -151,6 +151,13 @@ impl Contact {
         self.data.numbers.get(index as usize).map(|number| &number.number)
     }
 
+    /// Where texts to them go.
+    #[must_use]
+    pub fn text_number(&self) -> Option<&PhoneNumber> {
+        let mut numbers = self.data.numbers.iter().map(|number| &number.number);
+        self.data.sms_number.as_ref().or_else(|| numbers.find(|number| !number.is_extension()))
+    }
+
     /// Whether they can be called.
     #[must_use]
     pub fn can_be_called(&self) -> bool {
@@ -343,6 +350,11 @@ where
 }
 
 /// The contacts of these identifiers that there are, in any order.
+/// Where texts to a contact go.
+pub(super) async fn text_number(tx: &Tx, id: ContactId) -> Result<Option<PhoneNumber>, Error> {
+    Ok(load(tx, &[id.0]).await?.pop().and_then(|contact| contact.text_number().cloned()))
+}
+
 async fn load(database: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Contact>, Error> {
     let mut contacts = Vec::with_capacity(ids.len());
     for ids in ids.chunks(ROWS) {
