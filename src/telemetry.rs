@@ -120,7 +120,11 @@ pub const METRICS: &[Metric] = &[
     gauge("ringdown_kill_switch", &[], "1 while calls are stopped."),
     gauge("ringdown_dialer_last_pass_timestamp_seconds", &[], "When the dialer last finished a look at the calls."),
     // Texts.
-    counter("ringdown_texts_total", &["route", "outcome"], "Tries to send a text: sent, refused, unknown; and texts that expired."),
+    counter(
+        "ringdown_texts_total",
+        &["route", "outcome"],
+        "Tries to send a text: sent, refused, unknown; and texts that expired.",
+    ),
     gauge("ringdown_texts_waiting", &[], "Texts that wait to be sent."),
     histogram("ringdown_text_seconds", &["route"], HUMAN, "From the queue to the route that took the text."),
     counter("ringdown_texts_received_total", &[], "Texts, or parts of longer ones, that came in."),

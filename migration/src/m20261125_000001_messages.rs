@@ -27,7 +27,11 @@ impl MigrationTrait for Migration {
         for index in indexes() {
             manager.create_index(index).await?;
         }
-        let first = Query::insert().into_table("incident_code").columns(["id", "last"]).values_panic([1.into(), 0.into()]).to_owned();
+        let first = Query::insert()
+            .into_table("incident_code")
+            .columns(["id", "last"])
+            .values_panic([1.into(), 0.into()])
+            .to_owned();
         manager.execute(first).await
     }
 
@@ -46,15 +50,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-const TABLES: [&str; 7] = [
-    "incident_code",
-    "opted_out",
-    "inbound_message",
-    "inbound_part",
-    "message_report",
-    "message_segment",
-    "message",
-];
+const TABLES: [&str; 7] =
+    ["incident_code", "opted_out", "inbound_message", "inbound_part", "message_report", "message_segment", "message"];
 
 fn table(name: &'static str) -> TableCreateStatement {
     Table::create().table(name).to_owned()
@@ -220,7 +217,9 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("inbound_message_unhandled", "inbound_message", &["id"])
             .and_where(Expr::col("handled_at").is_null())
             .to_owned(),
-        unique(index("incident_open_code", "incident", &["code"])).and_where(Expr::col("open_key").is_not_null()).to_owned(),
+        unique(index("incident_open_code", "incident", &["code"]))
+            .and_where(Expr::col("open_key").is_not_null())
+            .to_owned(),
         index("event_by_message", "event", &["message_id", "id"])
             .and_where(Expr::col("message_id").is_not_null())
             .to_owned(),

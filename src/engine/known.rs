@@ -249,7 +249,7 @@ impl Known {
     }
 
     /// A text to somebody, and their name; or what to say instead.
-    fn new_text(
+    pub(super) fn new_text(
         &self,
         to: &Recipient,
         kind: MessageKind,

@@ -12,6 +12,7 @@ mod policy;
 mod quiet;
 mod readiness;
 mod simulate;
+mod text;
 mod watch;
 
 use std::{
@@ -32,6 +33,7 @@ pub use alert::{Alert, PolicyChoice, Times, rank};
 pub use quiet::first_look;
 pub use readiness::Finding;
 pub use simulate::{Answer, Happening, Says, Simulation, Supposition, What};
+pub use text::{DirectText, Texted};
 pub use watch::DirectCall;
 
 use crate::{

@@ -14,8 +14,7 @@ use uuid::Uuid;
 use super::{
     Entry, Error, NewCall, NewMessage, Page, Said, Store,
     calls::{self, join::Wanted},
-    messages,
-    policies, sessions, timeline,
+    messages, policies, sessions, timeline,
     writer::Tx,
 };
 use crate::{

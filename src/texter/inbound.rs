@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use super::{Shared, way::works};
 use crate::{
     bus::Bell,
+    modem::pdu,
     modem::{
         Health, Notice,
         pdu::{Address, Assembled, Body, Deliver, Kind, Reference, Status, StatusReport},
     },
-    modem::pdu,
     store::{self, Fate, Inbound, InboundPart, Report},
 };
 

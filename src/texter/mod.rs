@@ -18,8 +18,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{order::Order, way::Way};
 use self::{body::body, way::Outcome};
+pub use self::{order::Order, way::Way};
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
@@ -119,7 +119,10 @@ impl Texter {
             match store.messages_left_behind(Some(&settings.node), now - STUCK, now).await {
                 Ok(0) => return true,
                 Ok(messages) => {
-                    tracing::warn!(messages, "texts were being sent when the server died: whether they were is unknown");
+                    tracing::warn!(
+                        messages,
+                        "texts were being sent when the server died: whether they were is unknown"
+                    );
                     return true;
                 }
                 Err(error) => tracing::error!(%error, "what was being sent is not known; trying again"),

@@ -104,7 +104,8 @@ impl ModemWay {
             Ok(taken) => taken,
             Err(error) => return Outcome::Refused { why: error.to_string(), permanent: false },
         };
-        let text = Text::split(message.body.as_deref().unwrap_or_default(), shared.settings.segments.into(), Width::Short);
+        let text =
+            Text::split(message.body.as_deref().unwrap_or_default(), shared.settings.segments.into(), Width::Short);
         let total = u32::try_from(text.parts().len()).unwrap_or(u32::MAX);
         for (ordinal, content) in (1..).zip(text.contents(reference(message.id))) {
             // What was taken before is with the phone already, and waits for the rest.

@@ -40,6 +40,7 @@ mod slow_peers;
 mod store;
 mod storms;
 mod strangers;
+mod texts;
 mod traces;
 mod watch;
 mod webhooks;

@@ -124,9 +124,21 @@ async fn a_decision_on_an_old_version_changes_nothing(database: Database) {
     let new = new_incident("disk");
     let id = new.id;
     store.raise(new, held(Vec::new())).await.expect("it is stored");
-    let entry =
-        |by: &str| Entry { incident: Some(id), call: None, message: None, at: evening(), fact: Fact::Resolved { by: by.into() } };
-    let call = NewCall { contact: None, number: number(ANN), number_index: 0, at: first_attempt(), alone: false, text_if_missed: None };
+    let entry = |by: &str| Entry {
+        incident: Some(id),
+        call: None,
+        message: None,
+        at: evening(),
+        fact: Fact::Resolved { by: by.into() },
+    };
+    let call = NewCall {
+        contact: None,
+        number: number(ANN),
+        number_index: 0,
+        at: first_attempt(),
+        alone: false,
+        text_if_missed: None,
+    };
     let change = |by: &str| Change {
         content: Some(Content { summary: by.into(), members: vec![member(by, "", true)], ..Content::default() }),
         calls: vec![call.clone()],

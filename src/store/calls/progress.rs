@@ -7,7 +7,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use uuid::Uuid;
 
 use super::{
-    Call, CallStatus, End, calls_of, join::hand_on, missed, of_call, queue::needed_by_another, read, set_status, status_in,
+    Call, CallStatus, End, calls_of, join::hand_on, missed, of_call, queue::needed_by_another, read, set_status,
+    status_in,
 };
 use crate::store::writer::Tx;
 use crate::{

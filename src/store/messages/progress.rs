@@ -124,8 +124,10 @@ impl Store {
     /// # Errors
     /// If the database does not take it.
     pub async fn message_unknown(&self, id: MessageId, why: String, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(move |tx| Box::pin(async move { unknown(tx, message::Column::Id.eq(id.0).into(), why, now).await.map(drop) }))
-            .await
+        self.write(move |tx| {
+            Box::pin(async move { unknown(tx, message::Column::Id.eq(id.0).into(), why, now).await.map(drop) })
+        })
+        .await
     }
 
     /// What this server was about to send when it died, and what any server has been sending since before

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{message, message_segment};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::ExprTrait,
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::ExprTrait,
 };
 use uuid::Uuid;
 
@@ -82,12 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn waiting_messages(
-        &self,
-        per_hour: u64,
-        now: DateTime<Utc>,
-        limit: u64,
-    ) -> Result<Vec<Message>, Error> {
+    pub async fn waiting_messages(&self, per_hour: u64, now: DateTime<Utc>, limit: u64) -> Result<Vec<Message>, Error> {
         let sent: Vec<String> = message::Entity::find()
             .select_only()
             .column(message::Column::Number)
@@ -377,11 +370,8 @@ pub(super) async fn end(
     now: DateTime<Utc>,
     fact: impl Fn(&message::Model) -> Fact,
 ) -> Result<usize, Error> {
-    let ended = message::ActiveModel {
-        status: Set(status.as_str().into()),
-        ended_at: Set(Some(now)),
-        ..Default::default()
-    };
+    let ended =
+        message::ActiveModel { status: Set(status.as_str().into()), ended_at: Set(Some(now)), ..Default::default() };
     let rows = message::Entity::update_many().set(ended).filter(which).exec_with_returning(tx).await?;
     timeline::write(tx, rows.iter().map(|row| of_message(row, now, fact(row))).collect()).await?;
     Ok(rows.len())
