@@ -24,6 +24,7 @@ mod intake;
 mod keys;
 mod limits;
 mod logins;
+mod messages;
 mod modem;
 mod modem_oracles;
 mod nodes;

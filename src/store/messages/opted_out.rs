@@ -8,7 +8,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySele
 
 use crate::{
     phone::PhoneNumber,
-    store::{Error, Store, writer::Tx},
+    store::{Contact, Error, Store, contacts, writer::Tx},
 };
 
 impl Store {
@@ -38,6 +38,21 @@ impl Store {
             Box::pin(async move { Ok(opted_out::Entity::delete_by_id(number).exec(tx).await?.rows_affected > 0) })
         })
         .await
+    }
+
+    /// Contacts who want no texts at the number that theirs go to.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn contacts_without_texts(&self, limit: u64) -> Result<Vec<Contact>, Error> {
+        let numbers = self.opted_out().await?;
+        let mut contacts = Vec::new();
+        if !numbers.is_empty() {
+            let written: Vec<String> = numbers.iter().map(|number| number.as_str().to_owned()).collect();
+            contacts = contacts::of_numbers(&self.read, written, limit).await?;
+            contacts.retain(|contact| contact.text_number().is_some_and(|number| numbers.contains(number)));
+        }
+        Ok(contacts)
     }
 
     /// The numbers that want no texts.
