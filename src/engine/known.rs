@@ -37,6 +37,8 @@ pub(super) struct Known {
 
 /// There is no way to send texts.
 const NO_TEXTS: &str = "there is no way to send texts";
+/// They were deleted.
+const NOBODY: &str = "there is no such contact";
 /// They have none, or only extensions of the PBX.
 const NO_NUMBER: &str = "there is no number that texts can go to";
 
@@ -115,6 +117,18 @@ impl Engine {
         now: DateTime<Utc>,
     ) -> Result<Known, store::Error> {
         self.known_for(edition, policy, state, subject, turn, (now, now)).await
+    }
+}
+
+/// Who is not texted, and why.
+pub(super) struct NotTexted {
+    to: String,
+    why: &'static str,
+}
+
+impl NotTexted {
+    fn fact(self, kind: MessageKind) -> Fact {
+        Fact::TextNotSent { to: self.to, about: kind.about().into(), why: self.why.into() }
     }
 }
 
@@ -215,13 +229,13 @@ impl Known {
                         messages.push(message);
                         texted.push((at, name));
                     }
-                    Err(not_texted) => facts.extend(not_texted),
+                    Err(not_texted) => facts.push(not_texted.fact(MessageKind::Page)),
                 },
                 Command::TellOver { to } => {
                     if self.contacts.get(&to).is_some_and(|contact| contact.data.tell_when_over) {
                         match self.new_text(&Recipient::Contact(to), MessageKind::Over, 0, now) {
                             Ok((message, _)) => messages.push(message),
-                            Err(not_texted) => facts.extend(not_texted),
+                            Err(not_texted) => facts.push(not_texted.fact(MessageKind::Over)),
                         }
                     }
                 }
@@ -255,13 +269,14 @@ impl Known {
         kind: MessageKind,
         run: u32,
         now: DateTime<Utc>,
-    ) -> Result<(NewMessage, String), Option<Fact>> {
+    ) -> Result<(NewMessage, String), NotTexted> {
         let (contact, number, name) = match to {
             Recipient::Number(number) => {
                 (None, Some(number).filter(|number| !number.is_extension()), number.as_str().to_owned())
             }
             Recipient::Contact(id) => {
-                let contact = self.contacts.get(id).ok_or(None)?;
+                let contact = self.contacts.get(id);
+                let contact = contact.ok_or_else(|| NotTexted { to: id.to_string(), why: NOBODY })?;
                 (Some((*id, contact.full_name())), contact.text_number(), contact.full_name())
             }
         };
@@ -271,10 +286,8 @@ impl Known {
                 let message = NewMessage { contact, number, kind, run, body: None, source: None, expires_at };
                 Ok((message, name))
             }
-            (None, _) | (_, None) => {
-                let why = if self.texts.is_none() { NO_TEXTS } else { NO_NUMBER };
-                Err(Some(Fact::TextNotSent { to: name, about: kind.about().into(), why: why.into() }))
-            }
+            (None, _) => Err(NotTexted { to: name, why: NO_TEXTS }),
+            (_, None) => Err(NotTexted { to: name, why: NO_NUMBER }),
         }
     }
 

@@ -255,7 +255,7 @@ impl Worker {
     /// When what was refused is tried again; `None` if it would be refused again by every way.
     fn next(&self, message: &Message, outcome: &Outcome, up: &[bool], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let ways = u32::try_from(up.iter().filter(|up| **up).count().max(1)).unwrap_or(1);
-        let (round, others_left) = (message.attempts / ways, message.attempts % ways != 0);
+        let (round, others_left) = (message.attempts / ways, !message.attempts.is_multiple_of(ways));
         let permanent = matches!(outcome, Outcome::Refused { permanent: true, .. });
         let barred = self.shared.settings.rules.check(&message.number).is_err();
         if others_left && !barred {

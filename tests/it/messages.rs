@@ -132,7 +132,7 @@ async fn the_first_page_of_an_incident_goes_before_anything_else_and_no_limit_ho
         let next = waiting(&scene, 2).await.remove(0);
         send(&scene, &next, 1).await;
     }
-    assert_eq!(order(&waiting(&scene, 2).await), [ben.clone()]);
+    assert_eq!(order(&waiting(&scene, 2).await), std::slice::from_ref(&ben));
     let fan = scene.raise(alert("fan")).await;
     assert_eq!(order(&waiting(&scene, 2).await), [(Some(fan), None), ben.clone()]);
     // The second try about the same thing is no first page.

@@ -431,6 +431,33 @@ async fn what_cannot_be_a_number_is_refused_and_what_may_not_be_texted_too() -> 
 }
 
 #[tokio::test]
+async fn the_predecessors_routes_text() -> Result<()> {
+    let desk = Desk::ready(vec![Setup::default()]).await?;
+    desk.policy("compat", json!([{ "targets": [{ "contact": "Ben" }], "delay": 600 }])).await?;
+    for (path, calls) in [("/sms_only", false), ("/sms_before_call", false), ("/call_and_sms", true)] {
+        let alert = json!({
+            "version": "4", "status": "firing", "receiver": "x", "groupKey": path, "groupLabels": {},
+            "commonLabels": {}, "commonAnnotations": { "summary": format!("by {path}") }, "externalURL": "",
+            "alerts": [{
+                "status": "firing", "labels": {}, "annotations": {}, "fingerprint": "f",
+                "startsAt": "2026-11-21T22:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "",
+            }],
+        });
+        assert_eq!(desk.server.api.post(path, &alert).await?, json!({ "status": "200" }));
+        let sent = format!("by {path}");
+        until("it is sent", SOON, async || {
+            let said = arrived(&desk.modems[0]);
+            Ok(said.iter().any(|(to, text)| to == BEN && text.contains(&sent)).then_some(()))
+        })
+        .await?;
+        let incident = desk.server.api.get("/api/v2/incidents?limit=1").await?["items"][0]["id"].clone();
+        let kinds = desk.kinds(incident.as_str().context("an id")?).await?;
+        assert_eq!(kinds.contains(&"attempt".to_owned()), calls, "{path}: {kinds:?}");
+    }
+    desk.close().await
+}
+
+#[tokio::test]
 async fn what_comes_in_is_kept_once_whoever_sent_it() -> Result<()> {
     let mut desk = Desk::ready(vec![Setup::default()]).await?;
     let long = "Everything is on fire. ".repeat(20);

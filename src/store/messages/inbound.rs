@@ -196,7 +196,7 @@ async fn text_of(tx: &Tx, parts: &[inbound_part::Model], join: Join, now: DateTi
     };
     inbound_message::Entity::insert(row).exec_without_returning(tx).await?;
     inbound_part::Entity::update_many()
-        .col_expr(inbound_part::Column::MessageId, Expr::val(id.0).into())
+        .col_expr(inbound_part::Column::MessageId, Expr::val(id.0))
         .filter(inbound_part::Column::Digest.is_in(parts.iter().map(|part| part.digest.clone())))
         .exec(tx)
         .await?;
