@@ -431,15 +431,47 @@ async fn what_cannot_be_a_number_is_refused_and_what_may_not_be_texted_too() -> 
 }
 
 #[tokio::test]
+async fn how_the_modems_are_is_told_and_measured() -> Result<()> {
+    let desk = Desk::ready(vec![Setup::default()]).await?;
+    desk.modems[0].unplug();
+    desk.is_amiss().await?;
+    let state = desk.server.api.get("/readyz").await?;
+    assert!(state["ready"] == true && state["degraded"] == true, "{state}");
+    let figures = async || {
+        let figures = desk.server.api.get("/metrics").await?;
+        Ok::<_, anyhow::Error>(figures.as_str().unwrap_or_default().to_owned())
+    };
+    assert!(figures().await?.contains("ringdown_modem_up{modem=\"gsm1\"} 0"));
+    desk.modems[0].plug();
+    desk.is_ready().await?;
+    let id = desk.text(ANA, "x").await?;
+    desk.is(&id, "sent").await?;
+    let told = figures().await?;
+    for line in [
+        "ringdown_modem_up{modem=\"gsm1\"} 1",
+        "ringdown_modem_signal_dbm{modem=\"gsm1\"} -",
+        "ringdown_texts_total{route=\"gsm1\",outcome=\"sent\"} 1",
+        "ringdown_text_seconds_count{route=\"gsm1\"} 1",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    // A step that only texts is none that reaches nobody.
+    let items = desk.server.api.get("/api/v2/readiness").await?["items"].clone();
+    assert!(!items.to_string().contains("step_reaches_nobody"), "{items}");
+    desk.close().await
+}
+
+#[tokio::test]
 async fn the_predecessors_routes_text() -> Result<()> {
     let desk = Desk::ready(vec![Setup::default()]).await?;
     desk.policy("compat", json!([{ "targets": [{ "contact": "Ben" }], "delay": 600 }])).await?;
     for (path, calls) in [("/sms_only", false), ("/sms_before_call", false), ("/call_and_sms", true)] {
         let alert = json!({
             "version": "4", "status": "firing", "receiver": "x", "groupKey": path, "groupLabels": {},
-            "commonLabels": {}, "commonAnnotations": { "summary": format!("by {path}") }, "externalURL": "",
+            "commonLabels": {}, "commonAnnotations": {}, "externalURL": "",
             "alerts": [{
-                "status": "firing", "labels": {}, "annotations": {}, "fingerprint": "f",
+                "status": "firing", "labels": {}, "annotations": { "summary": format!("by {path}") },
+                "fingerprint": "f",
                 "startsAt": "2026-11-21T22:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "",
             }],
         });
