@@ -207,8 +207,22 @@ const NEEDED: &[(&str, &[&str])] = &[
 
 /// What each role may do.
 const ROLES: [(&str, &[&str]); 4] = [
-    ("viewer", &["incidents:read", "calls:read", "contacts:read", "schedules:read", "policies:read", "metrics:read"]),
-    ("responder", &["alerts:write", "incidents:write", "calls:write", "overrides:write", "silences:write"]),
+    (
+        "viewer",
+        &[
+            "incidents:read",
+            "calls:read",
+            "messages:read",
+            "contacts:read",
+            "schedules:read",
+            "policies:read",
+            "metrics:read",
+        ],
+    ),
+    (
+        "responder",
+        &["alerts:write", "incidents:write", "calls:write", "messages:write", "overrides:write", "silences:write"],
+    ),
     ("manager", &["contacts:write", "schedules:write", "policies:write", "webhooks:write", "kill_switch:write"]),
     ("admin", &["access:write", "audit:read"]),
 ];
