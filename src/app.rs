@@ -26,12 +26,13 @@ use crate::{
     herald::Herald,
     id::ContactId,
     ivr::{self, Ivr},
-    lifesign,
+    lifesign, modem,
     notifier::{self, Notifier},
     route::Capacity,
     script::Script,
     speech::{self, Keep, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
+    texter::{self, Texter, Way},
     watch::{self, Board, Watcher},
     webhook,
 };
@@ -61,6 +62,10 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let node = first::node(&config).context("the name of this server")?;
     let tokens = first::tokens(&config).context("secrets of access tokens")?;
     let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
+    let engine = match worth_texting(&config) {
+        Some(worth) => engine.with_texts(worth),
+        None => engine,
+    };
     let script = Arc::new(Script::new(config.call.keys).context("spoken texts")?);
     let sounds = speech_settings(&config);
     let speech =
@@ -83,14 +88,16 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         .context("TLS of the HTTP server")?;
 
     let grace = Duration::from_secs(config.server.grace);
-    // Requests end first, then conversations, then the connection to the PBX.
+    // Requests end first, then conversations, then texts, then the connection to the PBX.
     let (stop_conversations, stop_dialing) = (CancellationToken::new(), CancellationToken::new());
+    let stop_texting = CancellationToken::new();
     let stop_http = CancellationToken::new();
     // Listeners leave with the requests: they would stay for ever.
     let herald = Herald::new(store.clone(), config.server.listeners, stop_http.clone()).await.context("events")?;
     let disconnect = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut dialing = JoinSet::new();
+    let mut texting = JoinSet::new();
 
     let talker = ivr.clone();
     let talk = move |session| talker.clone().handle(session);
@@ -125,6 +132,11 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
             dialing.spawn(named("dialer", dialer.run(stop_dialing.clone())));
         }
         _ => tracing::error!("no PBX is configured: alerts are kept, and calls wait"),
+    }
+    if !config.modems.is_empty() {
+        let settings = texter_settings(&config, &board, &node, grace);
+        let texter = Texter::new(store.clone(), bus.clone(), clock.clone(), ways(&config), settings);
+        texting.spawn(named("texter", texter.run(stop_texting.clone())));
     }
     tasks.spawn(named("watch", {
         let engine = engine.clone();
@@ -184,6 +196,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         () = shutdown.cancelled() => None,
         part = tasks.join_next() => part,
         part = dialing.join_next(), if !dialing.is_empty() => part,
+        part = texting.join_next(), if !texting.is_empty() => part,
         part = http.join_next() => part,
     };
     tracing::info!("stopping");
@@ -191,6 +204,8 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     while http.join_next().await.is_some() {}
     stop_conversations.cancel();
     while tasks.join_next().await.is_some() {}
+    stop_texting.cancel();
+    while texting.join_next().await.is_some() {}
     stop_dialing.cancel();
     while dialing.join_next().await.is_some() {}
     disconnect.cancel();
@@ -323,6 +338,50 @@ fn dialer_settings(
         keep_events: config.watch.keep_events_days > 0,
         node: node.to_owned(),
         instance: Uuid::from_u128(rand::random()),
+    }
+}
+
+/// How long a text is worth sending, if there is a way to send one.
+#[must_use]
+pub fn worth_texting(config: &Config) -> Option<chrono::TimeDelta> {
+    (!config.modems.is_empty()).then(|| chrono::TimeDelta::seconds(config.sms.expires.into()))
+}
+
+/// The ways out that texts have, by the configuration.
+fn ways(config: &Config) -> Vec<Way> {
+    config.modems.iter().map(|modem| Way::modem(&modem.name, modem_settings(modem))).collect()
+}
+
+/// A modem, by the configuration.
+#[must_use]
+pub fn modem_settings(configured: &config::Modem) -> modem::Settings {
+    let answer = Duration::from_secs(configured.answer_within);
+    modem::Settings {
+        baud: configured.baud,
+        pin: configured.pin.clone(),
+        smsc: configured.smsc.as_deref().and_then(|smsc| smsc.parse().ok()),
+        answer_within: answer,
+        prompt_within: answer,
+        sent_within: Duration::from_secs(configured.sent_within),
+        ..modem::Settings::new(&configured.path)
+    }
+}
+
+fn texter_settings(config: &Config, board: &Board, node: &str, grace: Duration) -> texter::Settings {
+    let sms = &config.sms;
+    texter::Settings {
+        order: match sms.order {
+            config::Order::Failover => texter::Order::Failover,
+            config::Order::RoundRobin => texter::Order::RoundRobin,
+        },
+        segments: sms.segments,
+        per_hour: sms.per_hour,
+        reports: sms.reports,
+        retry: chrono::TimeDelta::seconds(sms.retry.into()),
+        rules: config.rules(),
+        watch: board.clone(),
+        node: node.to_owned(),
+        grace,
     }
 }
 

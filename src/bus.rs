@@ -16,6 +16,7 @@ pub struct Bus {
 struct Bells {
     engine: watch::Sender<u64>,
     calls: watch::Sender<u64>,
+    texts: watch::Sender<u64>,
 }
 
 /// Who is meant.
@@ -25,6 +26,8 @@ pub enum Bell {
     Engine,
     /// Calls were queued, or are no longer needed: the dialer may have something to do.
     Calls,
+    /// Texts were queued: whoever sends them may have something to do.
+    Texts,
 }
 
 /// Somebody's ear. Take it before looking for work, so that no ring falls in between.
@@ -47,6 +50,7 @@ impl Bus {
         match bell {
             Bell::Engine => &self.bells.engine,
             Bell::Calls => &self.bells.calls,
+            Bell::Texts => &self.bells.texts,
         }
     }
 }

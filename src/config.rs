@@ -5,6 +5,7 @@
 
 mod check;
 mod sections;
+mod sms;
 
 use std::{env, fmt, fs, path::Path};
 
@@ -16,6 +17,7 @@ use figment::{
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use sections::*;
+pub use sms::{Modem, Order, Sms};
 
 use crate::phone::NumberingPlan;
 
@@ -36,6 +38,10 @@ pub struct Config {
     pub speech: Speech,
     /// What happens on the line.
     pub call: Call,
+    /// How texts are sent.
+    pub sms: Sms,
+    /// The modems that send them, in order.
+    pub modems: Vec<Modem>,
     /// How numbers are written.
     pub numbers: Numbers,
     /// What may be dialled.
@@ -75,7 +81,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 20] = [
     "server",
     "log",
     "database",
@@ -83,6 +89,8 @@ const SECTIONS: [&str; 18] = [
     "agi",
     "speech",
     "call",
+    "sms",
+    "modems",
     "numbers",
     "destinations",
     "alertmanager",
@@ -143,6 +151,8 @@ impl Config {
             agi: section(figment, "agi", read),
             speech: section(figment, "speech", read),
             call: section(figment, "call", read),
+            sms: section(figment, "sms", read),
+            modems: optional(figment, "modems", read).unwrap_or_default(),
             numbers: section(figment, "numbers", read),
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),

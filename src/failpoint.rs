@@ -20,6 +20,8 @@ pub const ALL: &[&str] = &[
     "key.confirmed",
     "call.over",
     "outcome.stored",
+    "text.claimed",
+    "text.sent",
 ];
 
 /// A place that was reached.

@@ -71,6 +71,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<Uuid>,
     data: &'a serde_json::Value,
 }
@@ -88,6 +90,7 @@ impl News {
             incident: happened.incidents.first().map(|id| id.0),
             incidents: happened.incidents.iter().map(|id| id.0).collect(),
             call: happened.call.map(|id| id.0),
+            message: happened.message.map(|id| id.0),
             schedule: happened.schedule.map(|id| id.0),
             data: &happened.data,
         };

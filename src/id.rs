@@ -50,6 +50,14 @@ id! {
     CallId
 }
 id! {
+    /// A message: one text to one number, of one or more segments.
+    MessageId
+}
+id! {
+    /// A text that came in.
+    InboundId
+}
+id! {
     /// A contact: a person and their numbers.
     ContactId
 }
@@ -131,6 +139,19 @@ impl IncidentId {
     }
 }
 
+impl MessageId {
+    /// The identifier of the message of this place among those that came of one request, of which `first` is
+    /// the first: always the same one.
+    #[must_use]
+    pub fn after(first: Self, place: usize) -> Self {
+        let digest = Sha256::new().chain_update(first.0.as_bytes()).chain_update(place.to_be_bytes()).finalize();
+        let mut bytes = *first.0.as_bytes();
+        // The instant and the version are kept.
+        bytes[9..].copy_from_slice(&digest[..7]);
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
 /// 128 random bits in hexadecimal: proof that a `FastAGI` session belongs to a call of ours.
 #[must_use]
 pub fn token() -> String {
@@ -160,6 +181,15 @@ pub fn secret() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_messages_of_a_request_are_always_the_same_and_as_old_as_the_first() {
+        let first = MessageId::generate();
+        let (one, other) = (MessageId::after(first, 1), MessageId::after(first, 2));
+        assert_eq!(one, MessageId::after(first, 1));
+        assert!(one != other && one != first && one != MessageId::after(MessageId::generate(), 1));
+        assert_eq!((one.0.get_version_num(), one.0.get_timestamp()), (7, first.0.get_timestamp()));
+    }
 
     #[test]
     fn what_comes_of_the_same_cause_at_the_same_time_is_the_same() {

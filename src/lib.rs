@@ -20,6 +20,9 @@
 //! so that a simulation of any instant ([`engine::Engine::simulate`]) asks the very same. Heartbeats that did not
 //! come, reminders and scheduled calls enter at 1.
 //!
+//! Texts go the same way: decided at 2, queued at 3, claimed and sent by [`texter`] through a [`modem`], which hands
+//! over what came in and what became of what was sent.
+//!
 //! Every line of a timeline is an event that others are told of: [`herald`] tells whoever listens to the
 //! stream of events, [`notifier`] webhooks and the callbacks of calls, which leave by [`webhook`].
 //!
@@ -48,7 +51,7 @@
 //! | 1 | [`access`] [`answer`] [`escalation`] [`oncall`] [`calendar`] [`triage`] [`recurrence`] [`route`] [`script`] [`exchange`] (pure) / [`ami`] [`agi`] [`modem`] [`twilio`] [`speech`] [`webhook`] | each other, the database, HTTP |
 //! | 2 | [`config`] [`store`] [`bus`] | Asterisk, HTTP |
 //! | 3 | [`engine`] [`watch`] [`herald`] | Asterisk, HTTP |
-//! | 4 | [`dialer`] [`ivr`] [`notifier`] [`lifesign`] [`api`] | each other |
+//! | 4 | [`dialer`] [`ivr`] [`texter`] [`notifier`] [`lifesign`] [`api`] | each other |
 //! | 5 | [`app`] [`cli`] | nothing is barred |
 
 pub mod access;
@@ -82,6 +85,7 @@ pub mod script;
 pub mod speech;
 pub mod store;
 pub mod telemetry;
+pub mod texter;
 pub mod triage;
 pub mod twilio;
 pub mod wallclock;

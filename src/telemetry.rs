@@ -119,6 +119,17 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge("ringdown_kill_switch", &[], "1 while calls are stopped."),
     gauge("ringdown_dialer_last_pass_timestamp_seconds", &[], "When the dialer last finished a look at the calls."),
+    // Texts.
+    counter(
+        "ringdown_texts_total",
+        &["route", "outcome"],
+        "Tries to send a text: sent, refused, unknown; and texts that expired.",
+    ),
+    gauge("ringdown_texts_waiting", &[], "Texts that wait to be sent."),
+    histogram("ringdown_text_seconds", &["route"], HUMAN, "From the queue to the route that took the text."),
+    counter("ringdown_texts_received_total", &[], "Texts, or parts of longer ones, that came in."),
+    gauge("ringdown_modem_up", &["modem"], "1 while the modem takes texts and has a network."),
+    gauge("ringdown_modem_signal_dbm", &["modem"], "Received signal strength of the modem, in dBm."),
     // Asterisk.
     gauge("ringdown_ami_connected", &[], "1 while the manager connection is up."),
     counter("ringdown_ami_reconnects_total", &[], "Manager connections after the first one."),

@@ -30,7 +30,7 @@ const ROWS: [&[&str]; 6] = [
     ],
     &["config", "store", "bus"],
     &["engine", "watch", "herald"],
-    &["dialer", "ivr", "notifier", "lifesign", "api"],
+    &["dialer", "ivr", "texter", "notifier", "lifesign", "api"],
     &["app", "cli"],
 ];
 /// The last row: nothing is barred there, its own row included.

@@ -14,6 +14,7 @@ pub struct Model {
     pub attempt: i32,
     pub said: String,
     pub late: bool,
+    pub text_if_missed: Option<i32>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -12,6 +12,7 @@ pub struct Model {
     pub data: Json,
     pub schedule_id: Option<Uuid>,
     pub sequence: Option<i64>,
+    pub message_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -28,6 +28,7 @@ pub struct Model {
     pub turn: i32,
     pub hushable: bool,
     pub traceparent: Option<String>,
+    pub code: Option<i32>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -102,6 +102,22 @@ impl Settings {
             .set("asterisk.caller_id", "+390551234567")
     }
 
+    /// A modem that sends texts.
+    pub fn modem(&mut self, name: &str, path: &Path) -> &mut Self {
+        let path = path.to_string_lossy().into_owned();
+        // Short: nothing here is slow, and what does not answer shall be noticed soon.
+        let (answer, sent): (i64, i64) = (2, 3);
+        self.push(
+            "modems",
+            [
+                ("name", name.into()),
+                ("path", path.into()),
+                ("answer_within", answer.into()),
+                ("sent_within", sent.into()),
+            ],
+        )
+    }
+
     /// A context of the PBX that calls may ask to land in.
     pub fn connect(&mut self, context: &str) -> &mut Self {
         let place = Table::from_iter([("context".to_owned(), context.into())]);

@@ -12,6 +12,7 @@ mod m20261122_000003_channel_events;
 mod m20261122_000005_call_lists;
 mod m20261123_000001_nodes;
 mod m20261124_000001_intake;
+mod m20261125_000001_messages;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_call_lists::Migration),
             Box::new(m20261123_000001_nodes::Migration),
             Box::new(m20261124_000001_intake::Migration),
+            Box::new(m20261125_000001_messages::Migration),
         ]
     }
 }

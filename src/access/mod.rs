@@ -48,6 +48,10 @@ scopes! {
     CallsRead = "calls:read",
     /// Place, schedule and cancel calls.
     CallsWrite = "calls:write",
+    /// See text messages, those that came in included.
+    MessagesRead = "messages:read",
+    /// Send and cancel text messages.
+    MessagesWrite = "messages:write",
     /// See the address book.
     ContactsRead = "contacts:read",
     /// Change the address book.
@@ -111,6 +115,7 @@ impl Role {
             match scope {
                 Scope::IncidentsRead
                 | Scope::CallsRead
+                | Scope::MessagesRead
                 | Scope::ContactsRead
                 | Scope::SchedulesRead
                 | Scope::PoliciesRead
@@ -118,6 +123,7 @@ impl Role {
                 Scope::AlertsWrite
                 | Scope::IncidentsWrite
                 | Scope::CallsWrite
+                | Scope::MessagesWrite
                 | Scope::OverridesWrite
                 | Scope::SilencesWrite => Self::Responder,
                 Scope::ContactsWrite

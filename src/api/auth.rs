@@ -355,6 +355,10 @@ permissions! {
     ReadsCalls = Some(Scope::CallsRead);
     /// May place and cancel calls.
     PlacesCalls = Some(Scope::CallsWrite);
+    /// May see text messages.
+    ReadsMessages = Some(Scope::MessagesRead);
+    /// May send and cancel text messages.
+    SendsMessages = Some(Scope::MessagesWrite);
     /// May see the address book.
     ReadsContacts = Some(Scope::ContactsRead);
     /// May change the address book.

@@ -56,6 +56,8 @@ pub(super) struct EventObject {
     incidents: Vec<Uuid>,
     /// The call it is about.
     call: Option<Uuid>,
+    /// The text message it is about.
+    message: Option<Uuid>,
     /// The schedule it is about.
     schedule: Option<Uuid>,
     /// Particulars, which differ from kind to kind.
@@ -198,6 +200,7 @@ mod tests {
             kind: "ringing".into(),
             data: serde_json::json!({ "to": "Ann" }),
             call: Some(CallId(Uuid::from_u128(2))),
+            message: None,
             schedule: None,
             incidents: vec![IncidentId(Uuid::from_u128(3)), IncidentId(Uuid::from_u128(4))],
         };

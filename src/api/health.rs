@@ -100,7 +100,8 @@ impl Health {
         let engine = engine(self.0.engine.last_look(), now);
         let ready = database.ok && engine.ok;
         let findings = self.0.watch.findings();
-        let parts = vec![database, engine, self.pbx(), self.speech(), policy, kill_switch, self_audit(&findings)];
+        let parts =
+            vec![database, engine, self.pbx(), self.speech(), self.texts(), policy, kill_switch, self_audit(&findings)];
         let degraded = parts.iter().any(|part| !part.ok);
         let findings = findings.into_iter().map(Finding::from).collect();
         let readiness = Json(Readiness { ready, degraded, parts, findings });
@@ -138,6 +139,23 @@ impl Health {
                 part("speech", false, "the sound directory cannot be written to: stand-ins are played")
             }
             _ => part("speech", false, "the engine failed when it was last asked: stand-ins are played"),
+        }
+    }
+
+    fn texts(&self) -> Part {
+        let modems = self.0.watch.modems();
+        let down: Vec<String> = modems
+            .iter()
+            .filter(|modem| !modem.is_up)
+            .map(|modem| format!("{}: {}", modem.name, modem.detail))
+            .collect();
+        match (modems.len(), down.as_slice()) {
+            (0, _) => part("texts", true, "none are sent: no modem is configured"),
+            (_, []) => {
+                let all = modems.iter().map(|modem| format!("{}: {}", modem.name, modem.detail));
+                part("texts", true, &all.collect::<Vec<_>>().join("; "))
+            }
+            (_, down) => part("texts", false, &down.join("; ")),
         }
     }
 

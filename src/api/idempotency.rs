@@ -199,7 +199,10 @@ impl Keeper {
 fn covers(path: &str) -> bool {
     let Some(path) = path.trim_end_matches('/').strip_prefix("/api/v2/") else { return false };
     match path.split('/').collect::<Vec<_>>()[..] {
-        ["alerts" | "calls" | "reminders"] | ["alerts", "alertmanager"] | ["calls", _, "cancel"] => true,
+        ["alerts" | "calls" | "messages" | "reminders"]
+        | ["alerts", "alertmanager"]
+        | ["calls" | "messages", _, "cancel"]
+        | ["messages", _, "resend"] => true,
         ["incidents", _, what] => ["acknowledge", "escalate", "resolve"].contains(&what),
         _ => false,
     }
@@ -262,6 +265,9 @@ mod tests {
             "/api/v2/alerts/alertmanager",
             "/api/v2/calls",
             "/api/v2/calls/x/cancel",
+            "/api/v2/messages",
+            "/api/v2/messages/x/cancel",
+            "/api/v2/messages/x/resend",
             "/api/v2/reminders",
             "/api/v2/incidents/x/acknowledge",
             "/api/v2/incidents/x/escalate",
@@ -269,7 +275,14 @@ mod tests {
         ] {
             assert!(covers(path), "{path}");
         }
-        for path in ["/api/v2/contacts", "/api/v2/incidents/x", "/api/v2/simulate", "/alerts", "/api/v2/calls/x"] {
+        for path in [
+            "/api/v2/contacts",
+            "/api/v2/incidents/x",
+            "/api/v2/simulate",
+            "/alerts",
+            "/api/v2/calls/x",
+            "/api/v2/messages/x",
+        ] {
             assert!(!covers(path), "{path}");
         }
     }

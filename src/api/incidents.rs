@@ -133,6 +133,9 @@ pub(super) struct TimelineLine {
     /// The call it is about.
     #[oai(skip_serializing_if_is_none)]
     call_id: Option<Uuid>,
+    /// The text message it is about.
+    #[oai(skip_serializing_if_is_none)]
+    message_id: Option<Uuid>,
     /// Particulars, which differ from kind to kind.
     data: serde_json::Value,
 }
@@ -327,6 +330,7 @@ impl From<TimelineEvent> for TimelineLine {
             kind: kind.and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default(),
             text,
             call_id: event.entry.call.map(|id| id.0),
+            message_id: event.entry.message.map(|id| id.0),
             data,
         }
     }

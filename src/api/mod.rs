@@ -33,6 +33,7 @@ mod keys;
 mod kill_switch;
 pub mod listener;
 mod login;
+mod messages;
 mod moment;
 mod names;
 mod oncall;
@@ -149,6 +150,8 @@ enum Tag {
     Incidents,
     /// Attempts to reach one number by phone.
     Calls,
+    /// Text messages: what is sent, what became of it, and what came in.
+    Messages,
     /// Whom an alert calls, in which order, how often; and which alert.
     Policies,
     /// What is to stay quiet, and when.
@@ -179,6 +182,7 @@ enum Tag {
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders, channel_events::ChannelEvents),
+    (messages::Messages, messages::ReceivedMessages),
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
@@ -228,6 +232,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             reminders::Reminders(with()),
             channel_events::ChannelEvents(with()),
         ),
+        (messages::Messages(with()), messages::ReceivedMessages(with())),
         (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),

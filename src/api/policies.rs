@@ -80,6 +80,10 @@ struct Step {
     #[oai(default)]
     #[serde(default)]
     round_robin: bool,
+    /// Whoever does not answer the call gets a text.
+    #[oai(default)]
+    #[serde(default)]
+    text_if_missed: bool,
 }
 
 /// What is done when all rounds went unanswered: one of these.
@@ -397,6 +401,7 @@ impl Policies {
             only_during: calendar("only_during", &step.only_during).await?,
             not_during: calendar("not_during", &step.not_during).await?,
             round_robin: step.round_robin,
+            text_if_missed: step.text_if_missed,
         })
     }
 
@@ -451,6 +456,7 @@ impl Policies {
             only_during: step.only_during.map(|id| id.to_string()),
             not_during: step.not_during.map(|id| id.to_string()),
             round_robin: step.round_robin,
+            text_if_missed: step.text_if_missed,
         })
     }
 }

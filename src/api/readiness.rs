@@ -13,7 +13,7 @@ pub struct Readinesses(pub State);
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct Finding {
-    /// What kind of thing it is, for programs: `schedule_gap`, `contact_without_number`,
+    /// What kind of thing it is, for programs: `schedule_gap`, `contact_without_number`, `texts_turned_off`,
     /// `step_reaches_nobody`, `policy_unused`, `rule_never_matches`, `rule_without_policy`,
     /// `no_default_policy`.
     kind: String,

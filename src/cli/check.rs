@@ -11,14 +11,18 @@ use crate::{
     app,
     bus::Bus,
     clock::Clock,
-    config::{Asterisk, Config},
+    config::{Asterisk, Config, Modem},
     engine::Engine,
+    modem,
     speech::Speech,
     store::Store,
 };
 
 /// What a part that does not answer is given.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A modem takes its time to find its network.
+const MODEM: Duration = Duration::from_secs(20);
 
 /// What was tried, and what to do about it if it failed.
 struct Finding {
@@ -60,6 +64,9 @@ pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
     match &config.asterisk {
         Some(asterisk) => findings.push(manager(asterisk).await),
         None => findings.push(bad("PBX", "none is configured", "add a section [asterisk]; until then calls wait")),
+    }
+    for configured in &config.modems {
+        findings.push(modem(configured).await);
     }
     let mut failed = false;
     for Finding { what, outcome } in findings {
@@ -103,12 +110,16 @@ async fn people(config: &Config, store: Option<Store>) -> Vec<Finding> {
         return findings;
     }
     let engine = Engine::new(store, Bus::default(), Clock::System);
+    let engine = match app::worth_texting(config) {
+        Some(worth) => engine.with_texts(worth),
+        None => engine,
+    };
     match engine.findings(&config.rules()).await {
         Ok(found) if found.is_empty() => findings.push(good("readiness", "nobody is forgotten, no schedule has a gap")),
         Ok(found) => findings.extend(found.into_iter().map(|found| {
             let detail = format!("{}: {}", found.subject, found.detail);
             // Nobody is left uncalled because of it.
-            let harmless = ["policy_unused", "rule_never_matches"].contains(&found.kind);
+            let harmless = ["policy_unused", "rule_never_matches", "texts_turned_off"].contains(&found.kind);
             let outcome =
                 if harmless { Outcome::Remark(detail, found.advice) } else { Outcome::Bad(detail, found.advice) };
             Finding { what: found.kind.replace('_', " "), outcome }
@@ -170,6 +181,33 @@ fn unreadable(directory: &Path) -> Option<std::path::PathBuf> {
     let absolute = directory.canonicalize().ok()?;
     let closed = |path: &&Path| fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o001 == 0);
     absolute.ancestors().find(closed).map(Path::to_owned)
+}
+
+/// Only one can have it open: while the server runs, that is the server.
+async fn modem(configured: &Modem) -> Finding {
+    let what = format!("modem {}", configured.name);
+    let (modem, mut notices) = modem::Modem::start(app::modem_settings(configured));
+    let first = async {
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                modem::Notice::Up => return Ok(modem.health()),
+                modem::Notice::Down { why } => return Err(why),
+                _ => {}
+            }
+        }
+        Err("it was closed".to_owned())
+    };
+    let advice = "is it plugged in, is the user of the server in the group of its line (dialout), does ModemManager \
+                  leave it alone, and is the server stopped while you check?";
+    match tokio::time::timeout(MODEM, first).await {
+        Ok(Ok(health)) if health.registration.is_registered() => {
+            let signal = health.signal_dbm.map_or_else(String::new, |dbm| format!(", {dbm} dBm"));
+            good(&what, format!("works, {}{signal}", health.operator.as_deref().unwrap_or("registered")))
+        }
+        Ok(Ok(health)) => bad(&what, format!("has no network ({:?})", health.registration), "look at SIM and antenna"),
+        Ok(Err(why)) => bad(&what, why, advice),
+        Err(_) => bad(&what, "does not answer", advice),
+    }
 }
 
 async fn manager(asterisk: &Asterisk) -> Finding {

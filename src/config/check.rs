@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use secrecy::ExposeSecret;
 
-use super::{Asterisk, Config, Policy, Watch};
+use super::{Asterisk, Config, Policy, Watch, sms};
 use crate::{
     access::{SHORTEST_SECRET, Scopes, token, weak_secret},
     phone::{NumberingPlan, PhoneNumber},
@@ -42,6 +42,8 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
         wrong("database.url: begins with sqlite: or postgres://".into());
     }
     check_watch(&config.watch, &mut wrong);
+    sms::check(&config.sms, &mut config.modems, &mut wrong);
+    unique("modems", config.modems.iter().map(|modem| &*modem.name), &mut wrong);
     if let Some(zone) = &config.compat.time_zone
         && let Err(error) = zone.parse::<crate::wallclock::Zone>()
     {

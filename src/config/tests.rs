@@ -58,6 +58,7 @@ fn the_example_loads_and_names_every_setting() {
         ("numbers", serde_json::to_value(Numbers::default())),
         ("destinations", serde_json::to_value(Destinations::default())),
         ("alertmanager", serde_json::to_value(Alertmanager::default())),
+        ("sms", serde_json::to_value(Sms::default())),
         ("compat", serde_json::to_value(Compat::default())),
         ("tokens", serde_json::to_value(Tokens::default())),
         ("log", serde_json::to_value(Log::default())),
@@ -140,4 +141,49 @@ fn a_policy_that_can_reach_nobody_is_refused() {
 fn secrets_do_not_show() {
     let config = Config::from_toml(GOOD).expect("a good configuration");
     assert!(!format!("{config:?}").contains("f00dfeed"));
+}
+
+#[test]
+fn what_is_wrong_with_a_modem_is_told() {
+    let told = mistakes(
+        r#"
+        [sms]
+        segments = 0
+        expires = 1
+        per_hour = 0
+        [[modems]]
+        name = "gsm"
+        path = "modem"
+        pin = "12a4"
+        smsc = "390000"
+        [[modems]]
+        name = "gsm"
+        path = "modem"
+        pin = "1234"
+        pin_file = "/nowhere/at-all"
+        sent_within = 0
+        "#,
+    );
+    for expected in [
+        "segments",
+        "expires",
+        "per_hour",
+        "absolute",
+        "4 to 8 digits",
+        "smsc",
+        "twice",
+        "another modem",
+        "one too many",
+        "/nowhere/at-all",
+        "sent_within",
+    ] {
+        assert!(told.iter().any(|mistake| mistake.contains(expected)), "{expected} is not in {told:#?}");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "1234\n").expect("written");
+    let good = format!("[[modems]]\nname = \"gsm\"\npath = \"/dev/x\"\npin_file = {:?}\n", file.path());
+    let config = Config::from_toml(&good).expect("a good configuration");
+    let pin = config.modems[0].pin.as_ref().map(secrecy::ExposeSecret::expose_secret);
+    assert_eq!(pin, Some("1234"));
+    assert!(!format!("{config:?}").contains("1234"));
 }

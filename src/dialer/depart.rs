@@ -253,7 +253,7 @@ impl Dialer {
         let at = self.shared.clock.now();
         let entry = |(call, why): &(CallId, String)| {
             tracing::error!(%call, %why, "a call waits");
-            Entry { incident: None, call: Some(*call), at, fact: Fact::CallWaits { why: why.clone() } }
+            Entry { incident: None, call: Some(*call), message: None, at, fact: Fact::CallWaits { why: why.clone() } }
         };
         self.shared.store.note(calls.iter().map(entry).collect()).await?;
         if told.len() > TOLD {

@@ -47,7 +47,7 @@ impl Shared {
         metrics::counter!("ringdown_calls_refused_total").increment(1);
         let now = self.clock.now();
         let fact = Fact::CallRefused { to: call.to.clone(), why: refusal.to_string() };
-        self.store.note(vec![Entry { incident: None, call: Some(call.id), at: now, fact }]).await?;
+        self.store.note(vec![Entry { incident: None, call: Some(call.id), message: None, at: now, fact }]).await?;
         let end = End {
             cause_text: "never placed".to_owned(),
             found_route: true,

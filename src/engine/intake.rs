@@ -301,7 +301,7 @@ impl Engine {
         let ruling = self.rule(edition, incident, event, facts, None, Some(merged.content)).instrument(span).await?;
         // What came again stands in the timeline, also where it changes nothing.
         let Ruling { change, after } = ruling.map_err(|_| store::Error::Conflict)?;
-        let acts = change.cancel_calls || !change.calls.is_empty();
+        let acts = change.cancel_calls || !change.calls.is_empty() || !change.messages.is_empty();
         let decision = if !acts && after.state == state && after.content == content {
             Decision::Note(id, version, change.now, change.entries)
         } else {

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Engine, directory::Edition, quiet::quiets};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     },
     id::{CalendarId, ContactId, GroupId, IncidentId, ScheduleId},
     oncall::{self, Duty},
-    store::{self, Change, Contact, Entry, Fact, NewCall},
+    store::{self, Change, Contact, Entry, Fact, MessageKind, NewCall, NewMessage},
     triage::{self, Quiet, QuietKind, Subject},
 };
 
@@ -29,12 +29,18 @@ pub(super) struct Known {
     /// What silences look at; nothing, if they are not meant for it.
     subject: Option<Subject>,
     turn: u32,
+    /// How long a text is worth sending; `None` if there is no way to send one.
+    texts: Option<TimeDelta>,
     /// Whether its calls are placed in a way of their own.
     alone: bool,
 }
 
 /// There is no way to send texts.
 const NO_TEXTS: &str = "there is no way to send texts";
+/// They were deleted.
+const NOBODY: &str = "there is no such contact";
+/// They have none, or only extensions of the PBX.
+const NO_NUMBER: &str = "there is no number that texts can go to";
 
 impl Engine {
     /// Everything that a decision by `policy` may ask, for the instants from `from` until `until`.
@@ -59,6 +65,7 @@ impl Engine {
             quiets: Vec::new(),
             subject,
             turn,
+            texts: self.texts,
             alone: policy.is_some_and(|policy| !policy.placing.is_usual()),
         };
         // Whoever has taken it may want to know that it is over.
@@ -113,6 +120,18 @@ impl Engine {
     }
 }
 
+/// Who is not texted, and why.
+pub(super) struct NotTexted {
+    to: String,
+    why: &'static str,
+}
+
+impl NotTexted {
+    fn fact(self, kind: MessageKind) -> Fact {
+        Fact::TextNotSent { to: self.to, about: kind.about().into(), why: self.why.into() }
+    }
+}
+
 impl Known {
     /// As [`escalation::trigger`].
     pub(super) fn trigger(&self, policy: Option<&Policy>, now: DateTime<Utc>) -> (State, Vec<Command>) {
@@ -130,12 +149,17 @@ impl Known {
         self.at(now, |world| escalation::handle(policy, world, state, event, now))
     }
 
+    /// Whether there is a way to send texts.
+    pub(super) fn has_texts(&self) -> bool {
+        self.texts.is_some()
+    }
+
     fn at<T>(&self, now: DateTime<Utc>, decide: impl FnOnce(&World<'_>) -> T) -> T {
         decide(&World {
             on_call: &|target| self.on_call(target, now),
             calendar: &|id| self.opening(id, now),
             hush: self.hush(now),
-            texts: false,
+            texts: self.texts.is_some(),
             turn: self.turn,
         })
     }
@@ -187,66 +211,96 @@ impl Known {
         mut facts: Vec<Fact>,
         now: DateTime<Utc>,
     ) -> Change {
-        let mut calls = Vec::new();
-        let mut names = Vec::new();
+        let (mut calls, mut called) = (Vec::new(), Vec::new());
+        let (mut messages, mut texted) = (Vec::new(), Vec::new());
         let mut cancel_calls = false;
         for command in commands {
             match command {
                 Command::CancelCalls => cancel_calls = true,
                 Command::Note(note) => facts.push(note_fact(note)),
-                Command::Call { to, at } => {
-                    if let Some((call, name)) = self.new_call(to, at) {
+                Command::Call { to, at, text_if_missed } => {
+                    if let Some((call, name)) = self.new_call(to, at, text_if_missed) {
                         calls.push(call);
-                        names.push(name);
+                        called.push(name);
                     }
                 }
-                Command::Text { to, .. } => facts.extend(self.not_texted(&to, "the alert")),
+                Command::Text { to, at } => match self.new_text(&to, MessageKind::Page, at.stage.run, now) {
+                    Ok((message, name)) => {
+                        messages.push(message);
+                        texted.push((at, name));
+                    }
+                    Err(not_texted) => facts.push(not_texted.fact(MessageKind::Page)),
+                },
                 Command::TellOver { to } => {
-                    let wants = self.contacts.get(&to).is_some_and(|contact| contact.data.tell_when_over);
-                    if wants {
-                        facts.extend(self.not_texted(&Recipient::Contact(to), "that it is over"));
+                    if self.contacts.get(&to).is_some_and(|contact| contact.data.tell_when_over) {
+                        match self.new_text(&Recipient::Contact(to), MessageKind::Over, 0, now) {
+                            Ok((message, _)) => messages.push(message),
+                            Err(not_texted) => facts.push(not_texted.fact(MessageKind::Over)),
+                        }
                     }
                 }
             }
+        }
+        if let Some((at, _)) = texted.first() {
+            let (round, step, attempt) = (at.stage.round + 1, at.stage.step + 1, at.attempt);
+            facts.push(Fact::Texting { round, step, attempt, to: texted.into_iter().map(|(_, name)| name).collect() });
         }
         if let Some(at) = calls.first().map(|call| call.at) {
             facts.push(Fact::Attempt {
                 round: at.stage.round + 1,
                 step: at.stage.step + 1,
                 attempt: at.attempt,
-                to: names,
+                to: called,
             });
         }
         // Whatever led there: nobody is called any more, and that is the last line.
         if matches!(state, State::Exhausted { .. }) {
             facts.push(Fact::Exhausted);
         }
-        let entries =
-            facts.into_iter().map(|fact| Entry { incident: Some(incident), call: None, at: now, fact }).collect();
-        Change { state, now, content: None, calls, cancel_calls, said: None, entries }
+        let line = |fact| Entry { incident: Some(incident), call: None, message: None, at: now, fact };
+        let entries = facts.into_iter().map(line).collect();
+        Change { state, now, content: None, calls, messages, cancel_calls, said: None, entries }
     }
 
-    fn not_texted(&self, to: &Recipient, about: &str) -> Option<Fact> {
-        let to = match to {
-            Recipient::Number(number) => number.as_str().to_owned(),
-            Recipient::Contact(id) => self.contacts.get(id)?.full_name(),
-        };
-        Some(Fact::TextNotSent { to, about: about.into(), why: NO_TEXTS.into() })
-    }
-
-    fn new_call(&self, to: Recipient, at: Position) -> Option<(NewCall, String)> {
-        match to {
+    /// A text to somebody, and their name; or what to say instead.
+    pub(super) fn new_text(
+        &self,
+        to: &Recipient,
+        kind: MessageKind,
+        run: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(NewMessage, String), NotTexted> {
+        let (contact, number, name) = match to {
             Recipient::Number(number) => {
-                let name = number.as_str().to_owned();
-                Some((NewCall { contact: None, number, number_index: 0, at, alone: self.alone }, name))
+                (None, Some(number).filter(|number| !number.is_extension()), number.as_str().to_owned())
             }
             Recipient::Contact(id) => {
-                let contact = self.contacts.get(&id)?;
-                let number = contact.number(0)?.clone();
-                let named = Some((id, contact.full_name()));
-                Some((NewCall { contact: named, number, number_index: 0, at, alone: self.alone }, contact.full_name()))
+                let contact = self.contacts.get(id);
+                let contact = contact.ok_or_else(|| NotTexted { to: id.to_string(), why: NOBODY })?;
+                (Some((*id, contact.full_name())), contact.text_number(), contact.full_name())
             }
+        };
+        match (self.texts, number) {
+            (Some(worth), Some(number)) => {
+                let (number, expires_at) = (number.clone(), now + worth);
+                let message = NewMessage { contact, number, kind, run, body: None, source: None, expires_at };
+                Ok((message, name))
+            }
+            (None, _) => Err(NotTexted { to: name, why: NO_TEXTS }),
+            (_, None) => Err(NotTexted { to: name, why: NO_NUMBER }),
         }
+    }
+
+    fn new_call(&self, to: Recipient, at: Position, text_if_missed: bool) -> Option<(NewCall, String)> {
+        let (contact, number, name) = match to {
+            Recipient::Number(number) => (None, number.clone(), number.as_str().to_owned()),
+            Recipient::Contact(id) => {
+                let contact = self.contacts.get(&id)?;
+                (Some((id, contact.full_name())), contact.number(0)?.clone(), contact.full_name())
+            }
+        };
+        let text_if_missed = self.texts.filter(|_| text_if_missed);
+        Some((NewCall { contact, number, number_index: 0, at, alone: self.alone, text_if_missed }, name))
     }
 }
 

@@ -12,6 +12,7 @@ mod policy;
 mod quiet;
 mod readiness;
 mod simulate;
+mod text;
 mod watch;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ pub use alert::{Alert, PolicyChoice, Times, rank};
 pub use quiet::first_look;
 pub use readiness::Finding;
 pub use simulate::{Answer, Happening, Says, Simulation, Supposition, What};
+pub use text::{DirectText, Texted};
 pub use watch::DirectCall;
 
 use crate::{
@@ -63,6 +65,8 @@ pub struct Engine {
     intake: Arc<Mutex<Intake>>,
     /// Rings when as many alerts wait as are expected.
     all_in: Arc<Notify>,
+    /// How long a text is worth sending, if there is a way to send one.
+    texts: Option<TimeDelta>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -125,7 +129,20 @@ impl Engine {
     #[must_use]
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let directory = Directory::new(store.clone());
-        Self { store, bus, clock, directory, intake: Arc::default(), all_in: Arc::default(), looked: Arc::default() }
+        let (intake, all_in, looked) = (Arc::default(), Arc::default(), Arc::default());
+        Self { store, bus, clock, directory, intake, all_in, texts: None, looked }
+    }
+
+    /// The same, where there is a way to send texts, each of which is worth sending for so long.
+    #[must_use]
+    pub fn with_texts(self, worth: TimeDelta) -> Self {
+        Self { texts: Some(worth), ..self }
+    }
+
+    /// Whether there is a way to send texts, and how long one is worth sending.
+    #[must_use]
+    pub fn texts(&self) -> Option<TimeDelta> {
+        self.texts
     }
 
     /// A person takes it.
@@ -395,6 +412,7 @@ impl Engine {
     fn ring(&self) {
         self.bus.ring(Bell::Engine);
         self.bus.ring(Bell::Calls);
+        self.bus.ring(Bell::Texts);
     }
 }
 

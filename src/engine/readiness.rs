@@ -44,6 +44,7 @@ impl Engine {
         let now = self.clock.now();
         let mut findings = self.gaps(now).await?;
         findings.extend(self.contacts_nobody_can_call(rules).await?);
+        findings.extend(self.texts_turned_off().await?);
         findings.extend(self.policies_in_trouble(now).await?);
         findings.extend(self.rules_in_trouble().await?);
         Ok(findings)
@@ -116,6 +117,20 @@ impl Engine {
                 detail: format!("has a number that will not be called: {refusal}"),
                 subject: contact.full_name(),
                 advice: "correct the number, or allow its prefix under [destinations]",
+            });
+        }
+        Ok(findings)
+    }
+
+    async fn texts_turned_off(&self) -> Result<Vec<Finding>, store::Error> {
+        let mut findings = Vec::new();
+        for contact in self.store.contacts_without_texts(TOLD as u64).await? {
+            findings.push(Finding {
+                kind: "texts_turned_off",
+                id: Some(contact.id.0),
+                detail: "has answered a text with \"stop\": they get none any more, and are called".into(),
+                subject: contact.full_name(),
+                advice: "ask them, and turn texts to their number on again, or give them another number for texts",
             });
         }
         Ok(findings)
@@ -200,7 +215,7 @@ impl Engine {
 impl Known {
     /// Why a step can reach nobody, if that is so, at any time from `now` on.
     fn unreachable(&self, step: &Step, now: DateTime<Utc>) -> Option<String> {
-        if step.method == Method::Sms {
+        if step.method == Method::Sms && !self.has_texts() {
             return Some("it only texts, and there is no way to send texts".into());
         }
         if let Some(id) = step.only_during

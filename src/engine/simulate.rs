@@ -222,7 +222,7 @@ impl Night<'_> {
         let calls: Vec<(Recipient, Position)> = commands
             .iter()
             .filter_map(|command| match command {
-                Command::Call { to, at } => Some((to.clone(), *at)),
+                Command::Call { to, at, .. } => Some((to.clone(), *at)),
                 _ => None,
             })
             .collect();

@@ -260,7 +260,8 @@ fn call_after_texts(
     let recipients = step.map(|step| recipients(step, world, at)).unwrap_or_default();
     match step {
         Some(step) if !recipients.is_empty() => {
-            let commands = recipients.into_iter().map(|to| Command::Call { to, at }).collect();
+            let text_if_missed = step.text_if_missed && world.texts;
+            let commands = recipients.into_iter().map(|to| Command::Call { to, at, text_if_missed }).collect();
             (State::Escalating { at, due_at: now + pause(step, at), phase: Phase::Reached }, commands)
         }
         // Nobody is on call any more, or the policy has been edited.
@@ -352,7 +353,8 @@ fn attempt(
     now: DateTime<Utc>,
 ) -> (State, Vec<Command>) {
     let text = |to: &Recipient| Command::Text { to: to.clone(), at };
-    let call = |to: &Recipient| Command::Call { to: to.clone(), at };
+    let text_if_missed = step.text_if_missed && world.texts;
+    let call = |to: &Recipient| Command::Call { to: to.clone(), at, text_if_missed };
     let (mut due_at, mut phase) = (now + pause(step, at), Phase::Reached);
     match &step.method {
         // Without a way to send texts nobody should wait for an answer to one.

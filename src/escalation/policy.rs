@@ -113,6 +113,9 @@ pub struct Step {
     /// One person at a time: each incident, and each try, begins with the one after the last.
     #[serde(default, skip_serializing_if = "is_false")]
     pub round_robin: bool,
+    /// Whoever does not answer the call gets a text.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub text_if_missed: bool,
 }
 
 /// By which means people are told.

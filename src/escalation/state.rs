@@ -260,6 +260,8 @@ pub enum Command {
         to: Recipient,
         /// For which attempt.
         at: Position,
+        /// Whether they get a text if they do not answer.
+        text_if_missed: bool,
     },
     /// Text them, for this attempt.
     Text {

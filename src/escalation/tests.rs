@@ -192,7 +192,7 @@ impl Turn {
 
 fn calls(commands: &[Command]) -> Vec<(Recipient, Position)> {
     let call = |command: &Command| match command {
-        Command::Call { to, at } => Some((to.clone(), *at)),
+        Command::Call { to, at, .. } => Some((to.clone(), *at)),
         _ => None,
     };
     commands.iter().filter_map(call).collect()

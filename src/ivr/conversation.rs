@@ -418,6 +418,7 @@ impl Conversation<'_> {
         let entry = Entry {
             incident: incident.map(|incident| incident.id),
             call: Some(self.call.id),
+            message: None,
             at: self.ivr.clock.now(),
             fact,
         };

@@ -111,12 +111,15 @@ impl Worker {
         }
     }
 
-    /// A modem that was late once is no other one; it is another matter if it answers nothing.
-    async fn still_there(&self, device: &mut Device, done: Result<(), DeviceError>) -> Result<(), DeviceError> {
+    /// A modem that was late once is no other one; it is another matter if it answers nothing, or has restarted.
+    async fn still_there(&mut self, device: &mut Device, done: Result<(), DeviceError>) -> Result<(), DeviceError> {
         match done {
             Err(DeviceError::At(late @ AtError::TimedOut { .. })) => {
                 tracing::warn!("modem: {late}");
-                Ok(device.answers().await?)
+                device.answers().await?;
+                // It may have said nothing because it was restarting: then it knows nothing of what we set, and
+                // would take a PDU for a text.
+                self.check(device).await
             }
             Err(DeviceError::At(AtError::Refused(refusal))) => {
                 tracing::warn!("modem: {refusal}");

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Error, Fact, Store};
-use crate::id::{CallId, EventId, IncidentId, ScheduleId};
+use crate::id::{CallId, EventId, IncidentId, MessageId, ScheduleId};
 
 /// An event, as it is told to others.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Happened {
     pub data: serde_json::Value,
     /// The call it is about.
     pub call: Option<CallId>,
+    /// The text message it is about.
+    pub message: Option<MessageId>,
     /// The schedule it is about.
     pub schedule: Option<ScheduleId>,
     /// The incidents it is about: the one it names, or all that its call carries.
@@ -108,6 +110,7 @@ impl Store {
             kind: row.kind,
             data: row.data,
             call: row.call_id.map(CallId),
+            message: row.message_id.map(MessageId),
             schedule: row.schedule_id.map(ScheduleId),
         };
         Ok(rows.into_iter().map(happened).collect())

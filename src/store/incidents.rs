@@ -12,14 +12,14 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Entry, Error, NewCall, Page, Said, Store,
+    Entry, Error, NewCall, NewMessage, Page, Said, Store,
     calls::{self, join::Wanted},
-    policies, sessions, timeline,
+    messages, policies, sessions, timeline,
     writer::Tx,
 };
 use crate::{
     escalation::{self, Calls, Policy, State},
-    id::{CallId, IncidentId, PolicyId},
+    id::{CallId, IncidentId, MessageId, PolicyId},
 };
 
 /// Rows in one statement: SQLite takes 32,766 values.
@@ -126,7 +126,9 @@ pub struct Change {
     pub content: Option<Content>,
     /// Calls to queue.
     pub calls: Vec<NewCall>,
-    /// Whether calls about it that nobody has answered yet are given up.
+    /// Texts to queue.
+    pub messages: Vec<NewMessage>,
+    /// Whether calls about it that nobody has answered yet are given up, and texts that wait.
     pub cancel_calls: bool,
     /// What became of it in the call in which it was said.
     pub said: Option<(CallId, Said)>,
@@ -355,7 +357,7 @@ impl Store {
 async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), Error>>, Error> {
     let mut results = Vec::with_capacity(decisions.len());
     let (mut raised, mut members, mut entries, mut wanted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut give_up, mut said) = (Vec::new(), Vec::new());
+    let (mut give_up, mut said, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     let unchanged = touch(tx, &decisions).await?;
     for decision in decisions {
         let (id, new, in_time, change) = match decision {
@@ -384,6 +386,12 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
         }
         entries.extend(change.entries);
         wanted.extend(change.calls.into_iter().map(|call| Wanted { incident: id, call, now, new }));
+        texts.extend(change.messages.into_iter().map(|message| messages::queue::Wanted {
+            id: MessageId::generate(),
+            incident: Some(id),
+            message,
+            now,
+        }));
         give_up.extend(change.cancel_calls.then_some((id, now)));
         said.extend(change.said.map(|(call, said)| (call, id, said)));
     }
@@ -397,8 +405,10 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
     timeline::write(tx, entries).await?;
     for (incident, now) in give_up {
         calls::progress::give_up(tx, incident, now).await?;
+        messages::queue::give_up(tx, incident, now).await?;
     }
     calls::join::queue(tx, wanted).await?;
+    messages::queue::queue(tx, texts).await?;
     Ok(results)
 }
 
@@ -462,6 +472,7 @@ fn new_row(new: NewIncident, change: &Change) -> Result<incident::ActiveModel, E
         turn: Set(turn_number(new.turn)),
         hushable: Set(new.hushable),
         traceparent: Set(new.traceparent),
+        code: Set(None),
     })
 }
 

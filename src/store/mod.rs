@@ -18,6 +18,7 @@ mod heartbeats;
 mod idempotency;
 mod incidents;
 mod logins;
+mod messages;
 mod named;
 mod nodes;
 mod place;
@@ -61,6 +62,9 @@ pub use heartbeats::{Heartbeat, HeartbeatData};
 pub use idempotency::{Admission, KeptAnswer, Request};
 pub use incidents::{Change, Content, Decision, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use logins::{NewLogin, Renewed};
+pub use messages::{
+    Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, Report, Segment,
+};
 pub use nodes::Node;
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use reminders::{Reminder, ReminderData};

@@ -128,8 +128,13 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 set_said(tx, id, incident, Said::Speaking).await?;
-                let entry =
-                    super::Entry { incident: Some(incident), call: Some(id), at: now, fact: Fact::Speaking { to } };
+                let entry = super::Entry {
+                    incident: Some(incident),
+                    call: Some(id),
+                    message: None,
+                    at: now,
+                    fact: Fact::Speaking { to },
+                };
                 timeline::write(tx, vec![entry]).await
             })
         })

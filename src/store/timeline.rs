@@ -9,7 +9,7 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store};
-use crate::id::{CallId, EventId, IncidentId, ScheduleId};
+use crate::id::{CallId, EventId, IncidentId, MessageId, ScheduleId};
 use crate::store::writer::Tx;
 
 /// Something that happened, to be written down.
@@ -19,6 +19,8 @@ pub struct Entry {
     pub incident: Option<IncidentId>,
     /// The call it is about.
     pub call: Option<CallId>,
+    /// The text message it is about.
+    pub message: Option<MessageId>,
     /// When.
     pub at: DateTime<Utc>,
     /// What.
@@ -76,6 +78,28 @@ pub enum Fact {
     Expired { at: DateTime<Utc> },
     /// A text was due and could not be sent.
     TextNotSent { to: String, about: String, why: String },
+    /// An attempt of a step texts.
+    Texting { round: u32, step: u32, attempt: u32, to: Vec<String> },
+    /// A text waits to be sent.
+    TextQueued { to: String, number: String, about: String },
+    /// A route has taken the text.
+    TextSent { to: String, route: String, segments: u32 },
+    /// A route did not take the text; it is tried again.
+    TextRefused { to: String, route: String, why: String },
+    /// The text has arrived.
+    TextDelivered { to: String },
+    /// The text was not sent, or did not arrive.
+    TextFailed { to: String, why: String },
+    /// Nobody knows whether the text was sent. It is not sent again by itself.
+    TextUnknown { to: String, route: String, why: String },
+    /// It was too late to send the text.
+    TextExpired { to: String },
+    /// The text is not needed any more, or a person gave it up.
+    TextCanceled { to: String, by: Option<String> },
+    /// A person wants the text sent again.
+    TextAgain { to: String, by: String },
+    /// A text came in.
+    TextReceived { from: String },
     /// Somebody came on duty, or went off.
     OnDuty { schedule: String, people: Vec<String>, before: Vec<String> },
     /// No call of the round found a route: it is not counted.
@@ -168,6 +192,25 @@ impl Fact {
             Self::Rescheduled { at, by } => format!("{by} puts it off to {}", minute(*at)),
             Self::Expired { at } => format!("expired: it was due at {}, too long ago to call anybody", minute(*at)),
             Self::TextNotSent { to, about, why } => format!("{to} was not texted {about}: {why}"),
+            Self::Texting { round, step, attempt, to } => {
+                format!("round {round}, step {step}, attempt {attempt}: texting {}", to.join(", "))
+            }
+            Self::TextQueued { to, about, .. } => format!("a text to {to} is queued: {about}"),
+            Self::TextSent { to, route, segments: 1 } => format!("a text to {to} is sent by {route}"),
+            Self::TextSent { to, route, segments } => {
+                format!("a text to {to} is sent by {route}, in {segments} messages")
+            }
+            Self::TextRefused { to, route, why } => format!("{route} does not take the text to {to}: {why}"),
+            Self::TextDelivered { to } => format!("the text to {to} has arrived"),
+            Self::TextFailed { to, why } => format!("the text to {to} has failed: {why}"),
+            Self::TextUnknown { to, route, why } => {
+                format!("whether {route} has sent the text to {to} is not known: {why}")
+            }
+            Self::TextExpired { to } => format!("the text to {to} was not sent in time, and is not sent any more"),
+            Self::TextCanceled { to, by: None } => format!("the text to {to} is given up: nobody needed it any more"),
+            Self::TextCanceled { to, by: Some(by) } => format!("{by} gives the text to {to} up"),
+            Self::TextAgain { to, by } => format!("{by} has the text to {to} sent again"),
+            Self::TextReceived { from } => format!("a text has come from {from}"),
             Self::OnDuty { schedule, people, before } => {
                 format!("on duty for {schedule}: {} (before: {})", names(people), names(before))
             }
@@ -282,13 +325,28 @@ impl Store {
             .await?;
         rows.into_iter().map(read).collect()
     }
+
+    /// What happened to one text message, oldest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn message_timeline(&self, message: MessageId) -> Result<Vec<TimelineEvent>, Error> {
+        use entity::event;
+        let rows = event::Entity::find()
+            .filter(event::Column::MessageId.eq(message.0))
+            .order_by_asc(event::Column::Id)
+            .limit(1000)
+            .all(&self.read)
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
 }
 
 /// Writes lines as part of a larger change.
 pub(super) async fn write(tx: &Tx, entries: Vec<Entry>) -> Result<(), Error> {
     use entity::event;
     let mut rows = Vec::with_capacity(entries.len());
-    for Entry { incident, call, at, fact } in entries {
+    for Entry { incident, call, message, at, fact } in entries {
         let (kind, data) = fact.kind_and_data()?;
         rows.push(event::ActiveModel {
             id: Set(EventId::generate().0),
@@ -299,6 +357,7 @@ pub(super) async fn write(tx: &Tx, entries: Vec<Entry>) -> Result<(), Error> {
             data: Set(data),
             schedule_id: Set(None),
             sequence: Set(None),
+            message_id: Set(message.map(|id| id.0)),
         });
     }
     tx.tell(rows);
@@ -323,6 +382,7 @@ pub(super) async fn write_of_schedule(
         data: Set(data),
         schedule_id: Set(Some(schedule.0)),
         sequence: Set(None),
+        message_id: Set(None),
     };
     tx.tell([row]);
     Ok(())
@@ -352,6 +412,7 @@ fn read(row: entity::event::Model) -> Result<TimelineEvent, Error> {
     let entry = Entry {
         incident: row.incident_id.map(IncidentId),
         call: row.call_id.map(CallId),
+        message: row.message_id.map(MessageId),
         at: row.at,
         fact: serde_json::from_value(data)?,
     };

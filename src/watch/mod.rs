@@ -6,7 +6,7 @@
 pub mod audit;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -46,6 +46,18 @@ struct Known {
     holds_until: Option<DateTime<Utc>>,
     dialer: Option<DateTime<Utc>>,
     roll: Option<Roll>,
+    modems: BTreeMap<String, ModemState>,
+}
+
+/// How a modem is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModemState {
+    /// What it is called.
+    pub name: String,
+    /// Whether it takes texts.
+    pub is_up: bool,
+    /// How it is, in words.
+    pub detail: String,
 }
 
 impl Board {
@@ -58,6 +70,18 @@ impl Board {
     /// The PBX was asked at an instant, and knows these calls.
     pub fn pbx_knows(&self, asked: DateTime<Utc>, calls: BTreeSet<CallId>) {
         self.known().roll = Some(Roll { asked, calls });
+    }
+
+    /// A modem is so from now on.
+    pub fn modem_is(&self, name: &str, is_up: bool, detail: String) {
+        let name = name.to_owned();
+        self.known().modems.insert(name.clone(), ModemState { name, is_up, detail });
+    }
+
+    /// How the modems are, if there are any.
+    #[must_use]
+    pub fn modems(&self) -> Vec<ModemState> {
+        self.known().modems.values().cloned().collect()
     }
 
     /// What was found at the last look.

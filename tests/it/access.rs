@@ -130,6 +130,8 @@ const NEEDED: &[(&str, &[&str])] = &[
         &["acknowledge_incident", "compat_ack", "compat_heard", "escalate_incident", "resolve_incident"],
     ),
     ("kill_switch:write", &["set_kill_switch"]),
+    ("messages:read", &["get_message", "list_messages", "list_received_messages"]),
+    ("messages:write", &["cancel_message", "compat_send_sms", "resend_message", "send_message"]),
     ("metrics:read", &["get_readiness"]),
     ("overrides:write", &["create_override", "delete_override", "import_overrides"]),
     (
@@ -205,8 +207,22 @@ const NEEDED: &[(&str, &[&str])] = &[
 
 /// What each role may do.
 const ROLES: [(&str, &[&str]); 4] = [
-    ("viewer", &["incidents:read", "calls:read", "contacts:read", "schedules:read", "policies:read", "metrics:read"]),
-    ("responder", &["alerts:write", "incidents:write", "calls:write", "overrides:write", "silences:write"]),
+    (
+        "viewer",
+        &[
+            "incidents:read",
+            "calls:read",
+            "messages:read",
+            "contacts:read",
+            "schedules:read",
+            "policies:read",
+            "metrics:read",
+        ],
+    ),
+    (
+        "responder",
+        &["alerts:write", "incidents:write", "calls:write", "messages:write", "overrides:write", "silences:write"],
+    ),
     ("manager", &["contacts:write", "schedules:write", "policies:write", "webhooks:write", "kill_switch:write"]),
     ("admin", &["access:write", "audit:read"]),
 ];

@@ -36,7 +36,13 @@ on_both_databases! {
 }
 
 fn note(digit: char) -> Entry {
-    Entry { incident: Some(IncidentId::generate()), call: None, at: evening(), fact: Fact::Digit { digit } }
+    Entry {
+        incident: Some(IncidentId::generate()),
+        call: None,
+        message: None,
+        at: evening(),
+        fact: Fact::Digit { digit },
+    }
 }
 
 async fn follow(store: Store, done: CancellationToken) -> Vec<i64> {

@@ -69,6 +69,7 @@ async fn a_timeline_is_in_the_order_of_its_writing(database: Database) {
     let line = |n: usize| Entry {
         incident: Some(id),
         call: None,
+        message: None,
         // The clock goes backwards: the order of writing counts.
         at: evening() - chrono::TimeDelta::seconds(i64::try_from(n).expect("a small number")),
         fact: Fact::CallWaits { why: n.to_string() },

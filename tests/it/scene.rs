@@ -102,6 +102,7 @@ pub fn held(entries: Vec<Entry>) -> Change {
         now: evening(),
         content: None,
         calls: Vec::new(),
+        messages: Vec::new(),
         cancel_calls: false,
         said: None,
         entries,
@@ -311,9 +312,9 @@ impl Scene {
         self.lines(id, |_| true).await
     }
 
-    /// The lines of it that are not about a call: what was said, and what was decided.
+    /// The lines of it that are not about a call or a text: what was said, and what was decided.
     pub async fn decided(&self, id: IncidentId) -> Vec<String> {
-        self.lines(id, |entry| entry.call.is_none()).await
+        self.lines(id, |entry| entry.call.is_none() && entry.message.is_none()).await
     }
 
     async fn lines(&self, id: IncidentId, which: impl Fn(&Entry) -> bool) -> Vec<String> {

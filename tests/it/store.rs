@@ -126,9 +126,21 @@ async fn a_decision_on_an_old_version_changes_nothing(database: Database) {
     let new = new_incident("disk");
     let id = new.id;
     store.raise(new, held(Vec::new())).await.expect("it is stored");
-    let entry =
-        |by: &str| Entry { incident: Some(id), call: None, at: evening(), fact: Fact::Resolved { by: by.into() } };
-    let call = NewCall { contact: None, number: number(ANN), number_index: 0, at: first_attempt(), alone: false };
+    let entry = |by: &str| Entry {
+        incident: Some(id),
+        call: None,
+        message: None,
+        at: evening(),
+        fact: Fact::Resolved { by: by.into() },
+    };
+    let call = NewCall {
+        contact: None,
+        number: number(ANN),
+        number_index: 0,
+        at: first_attempt(),
+        alone: false,
+        text_if_missed: None,
+    };
     let change = |by: &str| Change {
         content: Some(Content { summary: by.into(), members: vec![member(by, "", true)], ..Content::default() }),
         calls: vec![call.clone()],
@@ -233,7 +245,7 @@ async fn a_call_is_claimed_by_one_of_many(database: Database) {
 /// Queues a call about an incident beside whatever is queued already.
 async fn queue(store: &Store, id: IncidentId, to: &str, at: Position) {
     let incident = store.incident(id).await.expect("an answer").expect("it is there");
-    let call = NewCall { contact: None, number: number(to), number_index: 0, at, alone: false };
+    let call = NewCall { contact: None, number: number(to), number_index: 0, at, alone: false, text_if_missed: None };
     let change = Change { state: incident.state, calls: vec![call], ..held(Vec::new()) };
     store.advance(id, incident.version, change).await.expect("it is stored");
 }
@@ -243,7 +255,9 @@ async fn of_calls_claimed_together_each_line_gets_one(database: Database) {
     let id = scene.raise(alert("disk")).await;
     let alone = async |to: &str| {
         let incident = scene.store.incident(id).await.expect("an answer").expect("it is there");
-        let call = NewCall { contact: None, number: number(to), number_index: 0, at: first_attempt(), alone: true };
+        let at = first_attempt();
+        let number = number(to);
+        let call = NewCall { contact: None, number, number_index: 0, at, alone: true, text_if_missed: None };
         let change = Change { state: incident.state, calls: vec![call], ..held(Vec::new()) };
         scene.store.advance(id, incident.version, change).await.expect("it is stored");
     };
@@ -516,7 +530,7 @@ async fn one_bad_write_among_many_undoes_itself_only(database: Database) {
     let writes = (0..400).map(|i| {
         let new = new_incident(&if i % 40 == 7 { "taken".to_owned() } else { format!("key {i}") });
         let fact = if i % 40 == 23 { Fact::Exhausted } else { Fact::HeldNoPolicy };
-        let line = |fact| Entry { incident: Some(new.id), call: None, at: evening(), fact };
+        let line = |fact| Entry { incident: Some(new.id), call: None, message: None, at: evening(), fact };
         let change = held(vec![line(Fact::HeldNoPolicy), line(fact)]);
         let (store, id) = (store.clone(), new.id);
         async move { (i, id, store.raise(new, change).await) }

@@ -72,7 +72,7 @@ struct Status {
 const DONE: Status = Status { status: 200 };
 
 /// The paths of these routes, but for those of the contact center.
-const PATHS: [&str; 25] = [
+const PATHS: [&str; 26] = [
     "/call_only",
     "/sms_only",
     "/sms_before_call",
@@ -81,6 +81,7 @@ const PATHS: [&str; 25] = [
     "/call_to_queue",
     "/schedule_call",
     "/scheduled_call",
+    "/send_sms",
     "/ack",
     "/heard",
     "/msg",

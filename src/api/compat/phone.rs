@@ -5,11 +5,17 @@ use poem_openapi::{ApiResponse, OpenApi, param::Query, payload::Json};
 
 use super::{DONE, Status, fields::Fields};
 use crate::{
-    api::{State, Tag, auth::PlacesCalls, error::Problem, moment, scheduled_calls},
+    api::{
+        State, Tag,
+        auth::{PlacesCalls, SendsMessages},
+        error::Problem,
+        messages, moment, scheduled_calls,
+    },
     engine::DirectCall,
     escalation::{Placing, Policy, Step, Target},
-    id::IncidentId,
+    id::{IncidentId, MessageId},
     oncall,
+    phone::NotANumber,
     store::{CallFilter, ONCALL},
 };
 
@@ -116,6 +122,32 @@ impl Phone {
         fields: Fields,
     ) -> Result<Placed, Problem> {
         self.schedule(&caller, phone.0, message.0, scheduled_at.0, &fields).await
+    }
+
+    /// Send a text message
+    ///
+    /// Fields stand in the query, in a form or in JSON. It is stored when this answers; `POST /api/v2/messages` is
+    /// what takes its place.
+    #[oai(path = "/send_sms", method = "post", operation_id = "compat_send_sms", deprecated)]
+    async fn send_sms(
+        &self,
+        caller: SendsMessages,
+        /// The number, with or without `+` or `00`; `oncall` is whoever is on call now.
+        #[oai(validator(max_length = 300))]
+        phone: Query<Option<String>>,
+        /// What it says.
+        #[oai(validator(max_length = 100_000))]
+        message: Query<Option<String>>,
+        fields: Fields,
+    ) -> Result<Placed, Problem> {
+        let phone = fields.need("phone", phone.0)?;
+        if phone.chars().any(char::is_control) {
+            return Err(Problem::number("phone", &NotANumber::Character));
+        }
+        let (to, message) = (self.callee(&phone, false).await?, fields.message(message.0)?);
+        let id = MessageId::generate();
+        messages::queue(&self.0, id, to, message, None, caller.name()).await?;
+        Ok(Placed::Placed(Json(DONE), format!("/api/v2/messages/{id}")))
     }
 }
 

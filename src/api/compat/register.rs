@@ -103,7 +103,7 @@ impl Register {
         by_key(&caller.0)?;
         let call = self.call(&asterisk_chan.0).await?;
         let fact = Fact::SaidHeard { by: caller.name().to_owned() };
-        let entry = Entry { incident: None, call: Some(call.id), at: self.0.clock.now(), fact };
+        let entry = Entry { incident: None, call: Some(call.id), message: None, at: self.0.clock.now(), fact };
         self.0.store.note(vec![entry]).await?;
         Ok(Json(DONE))
     }

@@ -118,7 +118,7 @@ impl<'a> Ledger<'a> {
             let mut known = HashSet::new();
             for to in step.targets.iter().flat_map(on_duty(present)) {
                 if known.insert(to.clone()) {
-                    self.said.push(Command::Call { to, at: self.position() });
+                    self.said.push(Command::Call { to, at: self.position(), text_if_missed: false });
                 }
             }
             if !known.is_empty() {

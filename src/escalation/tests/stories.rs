@@ -74,7 +74,10 @@ pub(super) fn in_words(state: &State, commands: &[Command]) -> String {
     let mut words: Vec<String> = Vec::new();
     for command in commands {
         words.push(match command {
-            Command::Call { to, at } => format!("call {} for {}#{}", name(to), place(&at.stage), at.attempt),
+            Command::Call { to, at, text_if_missed } => {
+                let text = if *text_if_missed { " or text" } else { "" };
+                format!("call{text} {} for {}#{}", name(to), place(&at.stage), at.attempt)
+            }
             Command::CancelCalls => "end the calls".into(),
             Command::Note(Note::NobodyToCall { at }) => format!("nobody in {}", place(at)),
             Command::Note(Note::RoundNotCounted { round }) => format!("round {round} is not counted"),

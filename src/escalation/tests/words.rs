@@ -96,6 +96,7 @@ fn everything_a_policy_can_say_is_written_and_read_back() {
         only_during: Some(calendar(1)),
         not_during: Some(calendar(2)),
         round_robin: true,
+        text_if_missed: true,
     };
     for on_exhausted in [OnExhausted::LastResort(step.clone()), OnExhausted::Repeat { every: seconds(1800) }] {
         let policy = Policy {

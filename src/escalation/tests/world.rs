@@ -251,6 +251,27 @@ fn texts_go_first_where_the_step_says_so() {
 }
 
 #[test]
+fn whoever_misses_the_call_is_texted_where_the_step_says_so() {
+    let texts = Weather { texts: true, ..FAIR };
+    let missed = |method| Step { method, text_if_missed: true, ..step(&[ANN], 1, 60, 60) };
+    let wait = seconds(120);
+    let policy = Policy { steps: vec![missed(Method::Call), step(&[BEN], 1, 60, 60)], ..Policy::default() };
+    night(
+        &policy,
+        texts,
+        "call or text Ann for 0.0.0#1, 0.0.0#1 until 60",
+        &[(60, texts, due(), "call Ben for 0.0.1#1, 0.0.1#1 until 120")],
+    );
+    night(&policy, FAIR, "call Ann for 0.0.0#1, 0.0.0#1 until 60", &[]);
+    // Also after a text that nobody took.
+    let policy = Policy { steps: vec![missed(Method::SmsThenCall { wait })], ..Policy::default() };
+    let told = "call or text Ann for 0.0.0#1, 0.0.0#1 until 180";
+    night(&policy, texts, "text Ann for 0.0.0#1, 0.0.0#1 texted until 120", &[(120, texts, due(), told)]);
+    let told = "call Ann for 0.0.0#1, 0.0.0#1 until 180";
+    night(&policy, texts, "text Ann for 0.0.0#1, 0.0.0#1 texted until 120", &[(120, FAIR, due(), told)]);
+}
+
+#[test]
 fn people_take_turns_by_incident_and_by_try() {
     let turns = Step { round_robin: true, ..step(&[ANN, BEN, EVA], 2, 60, 60) };
     let policy = Policy { repeat: 1, steps: vec![turns], ..Policy::default() };

@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{CallStatus, NewCall, line, number, of_call, queue::escalating, read_carried, status_in};
+use super::{CallStatus, NewCall, line, number, of_call, queue::escalating, status_in};
 use crate::{
     escalation::Position,
     id::{self, CallId, ContactId, IncidentId},
@@ -67,15 +67,16 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
         if !new.alone
             && let Some(live) = live.iter_mut().find(joins)
         {
-            carried.push(carry(live.id, incident, new.at, live.next, live.answered));
+            carried.push(carry(live.id, incident, &new, live.next, live.answered));
             live.next = live.next.saturating_add(1);
             let (call, fact) = (Some(live.id), Fact::CallJoined { to });
-            entries.push(Entry { incident: Some(incident), call, at: now, fact });
+            entries.push(Entry { incident: Some(incident), call, message: None, at: now, fact });
             continue;
         }
-        let row = row(new.contact, &new.number, new.number_index, new.alone, now);
+        let link = |id| carry(id, incident, &new, 0, false);
+        let row = row(new.contact.clone(), &new.number, new.number_index, new.alone, now);
         let id = CallId(row.id);
-        carried.push(carry(id, incident, new.at, 0, false));
+        carried.push(link(id));
         entries.push(of_call(id, now, queued(&to, &new.number, new.number_index)));
         calls.push(row.into());
         if !new.alone {
@@ -164,8 +165,7 @@ pub(super) async fn hand_on(
     let id = CallId(call.id);
     let mut rows = Vec::with_capacity(carried.len());
     for (ordinal, row) in (0..).zip(carried) {
-        let carried = read_carried(&row)?;
-        rows.push(carry(id, carried.incident, carried.at, ordinal, false));
+        rows.push(carried_on(row, id, ordinal));
     }
     insert(tx, vec![call.into()], rows).await?;
     timeline::write(tx, vec![of_call(id, now, queued(&to, number, index))]).await
@@ -219,18 +219,26 @@ fn row(
     }
 }
 
-fn carry(call: CallId, incident: IncidentId, at: Position, ordinal: i32, late: bool) -> call_incident::ActiveModel {
+fn carry(call: CallId, incident: IncidentId, new: &NewCall, ordinal: i32, late: bool) -> call_incident::ActiveModel {
+    let Position { stage, attempt } = new.at;
     call_incident::ActiveModel {
         call_id: Set(call.0),
         incident_id: Set(incident.0),
         ordinal: Set(ordinal),
-        run: Set(number(at.stage.run)),
-        round: Set(number(at.stage.round)),
-        step: Set(number(at.stage.step)),
-        attempt: Set(number(at.attempt)),
+        run: Set(number(stage.run)),
+        round: Set(number(stage.round)),
+        step: Set(number(stage.step)),
+        attempt: Set(number(attempt)),
         said: Set(Said::Waiting.as_str().into()),
         late: Set(late),
+        text_if_missed: Set(new.text_if_missed.and_then(|worth| worth.num_seconds().try_into().ok())),
     }
+}
+
+/// What a call carried, in the call that takes its place.
+fn carried_on(row: call_incident::Model, call: CallId, ordinal: i32) -> call_incident::ActiveModel {
+    let said = Said::Waiting.as_str().into();
+    call_incident::Model { call_id: call.0, ordinal, said, late: false, ..row }.into()
 }
 
 fn queued(to: &str, number: &PhoneNumber, index: u32) -> Fact {

@@ -2,16 +2,17 @@
 //! what happens to one on its way in `progress`, what the person on the line does in `sessions`.
 
 pub(super) mod join;
+mod missed;
 pub(super) mod progress;
 pub(super) mod queue;
 
 use std::{collections::HashMap, fmt, str::FromStr};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Select,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult, JoinType, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
     sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
 };
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,8 @@ pub struct NewCall {
     pub at: Position,
     /// Whether it is placed in a way of its own: then it joins no other call, and nothing joins it.
     pub alone: bool,
+    /// For how long a text is worth sending to whoever does not answer it; `None`, if they get none.
+    pub text_if_missed: Option<TimeDelta>,
 }
 
 /// An incident that a call carries.
@@ -344,6 +347,16 @@ fn dialed_since(since: DateTime<Utc>) -> Select<call::Entity> {
     dialed.filter(call::Column::FoundRoute.eq(true))
 }
 
+/// A call, as far as its round asks.
+#[derive(FromQueryResult)]
+struct OfRound {
+    status: String,
+    found_route: bool,
+    ended_at: Option<DateTime<Utc>>,
+    run: i32,
+    round: i32,
+}
+
 /// What became of the calls of one round of an incident, and when the last of them ended.
 pub(super) async fn of_round(
     db: &DatabaseConnection,
@@ -352,23 +365,23 @@ pub(super) async fn of_round(
 ) -> Result<(Calls, Option<DateTime<Utc>>), Error> {
     let carries = call_incident::Entity::belongs_to(call::Entity);
     let carries = carries.from(call_incident::Column::CallId).to(call::Column::Id);
-    let rows: Vec<(String, bool, Option<DateTime<Utc>>, i32, i32)> = call::Entity::find()
+    let rows: Vec<OfRound> = call::Entity::find()
         .select_only()
         .columns([call::Column::Status, call::Column::FoundRoute, call::Column::EndedAt])
         .column(call_incident::Column::Run)
         .column(call_incident::Column::Round)
         .join_rev(JoinType::InnerJoin, carries.into())
         .filter(call_incident::Column::IncidentId.eq(incident.0))
-        .into_tuple()
+        .into_model()
         .all(db)
         .await?;
-    if rows.iter().any(|(status, ..)| CallStatus::LIVE.iter().any(|live| live.as_str() == status)) {
+    if rows.iter().any(|row| CallStatus::LIVE.iter().any(|live| live.as_str() == row.status)) {
         return Ok((Calls::Live, None));
     }
     let of_the_round = (number(stage.run), number(stage.round));
-    let of_the_round: Vec<_> = rows.iter().filter(|(.., run, round)| (*run, *round) == of_the_round).collect();
-    let nothing_left = !of_the_round.is_empty() && of_the_round.iter().all(|(_, found, ..)| !found);
-    let ended = of_the_round.iter().filter_map(|(_, _, ended, ..)| *ended).max();
+    let of_the_round: Vec<_> = rows.iter().filter(|row| (row.run, row.round) == of_the_round).collect();
+    let nothing_left = !of_the_round.is_empty() && of_the_round.iter().all(|row| !row.found_route);
+    let ended = of_the_round.iter().filter_map(|row| row.ended_at).max();
     Ok((if nothing_left { Calls::NoWayOut } else { Calls::Placed }, ended))
 }
 
@@ -388,7 +401,7 @@ pub(super) fn live_of_incident() -> SelectStatement {
 
 /// A line of the timeline about everything the call carries.
 pub(super) fn of_call(call: CallId, at: DateTime<Utc>, fact: Fact) -> Entry {
-    Entry { incident: None, call: Some(call), at, fact }
+    Entry { incident: None, call: Some(call), message: None, at, fact }
 }
 
 /// Changes a call if it is in one of `from`.

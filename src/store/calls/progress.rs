@@ -7,7 +7,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use uuid::Uuid;
 
 use super::{
-    Call, CallStatus, End, calls_of, join::hand_on, of_call, queue::needed_by_another, read, set_status, status_in,
+    Call, CallStatus, End, calls_of, join::hand_on, missed, of_call, queue::needed_by_another, read, set_status,
+    status_in,
 };
 use crate::store::writer::Tx;
 use crate::{
@@ -144,6 +145,11 @@ pub(in crate::store) async fn give_up(tx: &Tx, incident: IncidentId, now: DateTi
     Ok(())
 }
 
+/// Whether somebody could have answered, and has not.
+fn missed(status: CallStatus) -> bool {
+    matches!(status, CallStatus::NoAnswer | CallStatus::Busy | CallStatus::Rejected | CallStatus::Failed)
+}
+
 async fn end_in(
     tx: &Tx,
     id: CallId,
@@ -182,6 +188,9 @@ async fn end_in(
         failure: end.failure,
     };
     timeline::write(tx, vec![of_call(id, now, fact)]).await?;
+    if next.is_none() && missed(end.status) && !given_up {
+        missed::text(tx, &row, now).await?;
+    }
     // Whoever need not be called need not be called on another number either.
     if let Some((number, index)) = next
         && !given_up

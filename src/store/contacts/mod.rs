@@ -14,8 +14,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use entity::{contact, contact_number};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect,
+    sea_query::{Expr, Query},
 };
 use uuid::Uuid;
 
@@ -149,6 +151,13 @@ impl Contact {
     #[must_use]
     pub fn number(&self, index: u32) -> Option<&PhoneNumber> {
         self.data.numbers.get(index as usize).map(|number| &number.number)
+    }
+
+    /// Where texts to them go.
+    #[must_use]
+    pub fn text_number(&self) -> Option<&PhoneNumber> {
+        let mut numbers = self.data.numbers.iter().map(|number| &number.number);
+        self.data.sms_number.as_ref().or_else(|| numbers.find(|number| !number.is_extension()))
     }
 
     /// Whether they can be called.
@@ -343,6 +352,28 @@ where
 }
 
 /// The contacts of these identifiers that there are, in any order.
+/// Contacts who have one of these numbers, for calls or for texts.
+pub(super) async fn of_numbers(
+    database: &DatabaseConnection,
+    numbers: Vec<String>,
+    limit: u64,
+) -> Result<Vec<Contact>, Error> {
+    let theirs = Query::select()
+        .column(contact_number::Column::ContactId)
+        .from(contact_number::Entity)
+        .and_where(contact_number::Column::Number.is_in(numbers.clone()))
+        .to_owned();
+    let either =
+        Condition::any().add(contact::Column::Id.in_subquery(theirs)).add(contact::Column::SmsNumber.is_in(numbers));
+    let rows = contact::Entity::find().filter(either).order_by_asc(contact::Column::SortName).limit(limit);
+    read_all(database, rows.all(database).await?).await
+}
+
+/// Where texts to a contact go.
+pub(super) async fn text_number(tx: &Tx, id: ContactId) -> Result<Option<PhoneNumber>, Error> {
+    Ok(load(tx, &[id.0]).await?.pop().and_then(|contact| contact.text_number().cloned()))
+}
+
 async fn load(database: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Contact>, Error> {
     let mut contacts = Vec::with_capacity(ids.len());
     for ids in ids.chunks(ROWS) {

@@ -1,0 +1,289 @@
+//! TEXTS: queued messages leave by a way out, what comes in is stored.
+//!
+//! A message is claimed before its way is asked to send it, so that none is sent twice: a server that dies in
+//! between leaves it `sending`, and makes it `unknown` when it comes back. What was refused is tried again, by
+//! another way if there is one; what nobody knows about is sent again only if a person wants it.
+//!
+//! Each way has a worker of its own, so that two send twice as fast; `order` says which sends what. What is most
+//! urgent goes first: the first page about an incident before anything else.
+
+mod body;
+mod inbound;
+mod order;
+mod way;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use self::{body::body, way::Outcome};
+pub use self::{order::Order, way::Way};
+use crate::{
+    bus::{Bell, Bus},
+    clock::Clock,
+    failpoint,
+    id::MessageId,
+    route::destination::Rules,
+    store::{self, Message, Store},
+    watch::Board,
+};
+
+/// The longest pause between two looks at the rows.
+const POLL: Duration = Duration::from_secs(1);
+/// Messages that are looked at in one go.
+const BATCH: u64 = 100;
+/// The longest pause between two tries.
+const LONGEST: TimeDelta = TimeDelta::minutes(5);
+/// No text takes so long: whoever was sending it is gone.
+const STUCK: TimeDelta = TimeDelta::minutes(30);
+/// Reports about what is not ours are kept so long.
+const STRAYS: TimeDelta = TimeDelta::days(1);
+
+/// How texts are sent.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which way sends what.
+    pub order: Order,
+    /// Messages that one text may take.
+    pub segments: u8,
+    /// Texts to one number in any hour.
+    pub per_hour: u32,
+    /// Whether the network is asked what became of each.
+    pub reports: bool,
+    /// From a refused try to the next; then twice as long each time.
+    pub retry: TimeDelta,
+    /// Where texts may go.
+    pub rules: Rules,
+    /// Who wants to know how the modems are.
+    pub watch: Board,
+    /// The name of this server.
+    pub node: String,
+    /// How long what is being sent may take when the server stops.
+    pub grace: Duration,
+}
+
+/// What the workers share.
+struct Shared {
+    store: Store,
+    bus: Bus,
+    clock: Clock,
+    settings: Settings,
+}
+
+/// The texter.
+pub struct Texter {
+    shared: Arc<Shared>,
+    ways: Vec<Way>,
+}
+
+impl Texter {
+    /// A texter with these ways out, in order.
+    #[must_use]
+    pub fn new(store: Store, bus: Bus, clock: Clock, ways: Vec<Way>, settings: Settings) -> Self {
+        Self { shared: Arc::new(Shared { store, bus, clock, settings }), ways }
+    }
+
+    /// Sends texts until `shutdown`. What is being sent then gets some time to be over.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        if !self.begin(&shutdown).await {
+            return;
+        }
+        let (mut workers, mut listeners) = (JoinSet::new(), JoinSet::new());
+        for way in &mut self.ways {
+            let name = way.name().to_owned();
+            self.shared.settings.watch.modem_is(&name, false, "is being opened".into());
+            if let Some(notices) = way.take_notices() {
+                listeners.spawn(inbound::listen(Arc::clone(&self.shared), name, notices));
+            }
+        }
+        let ways: Arc<[Way]> = self.ways.into();
+        for place in 0..ways.len() {
+            let worker = Worker { shared: Arc::clone(&self.shared), ways: Arc::clone(&ways), place };
+            workers.spawn(worker.run(shutdown.clone()));
+        }
+        listeners.spawn(sweep(Arc::clone(&self.shared), shutdown.clone()));
+        shutdown.cancelled().await;
+        let done = async { while workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.shared.settings.grace, done).await.is_err() {
+            tracing::warn!("a text is still being sent: whether it was will not be known");
+        }
+    }
+
+    /// What this server was about to send when it died may have left. Until that is written down nothing is sent.
+    async fn begin(&self, shutdown: &CancellationToken) -> bool {
+        while !shutdown.is_cancelled() {
+            let Shared { store, clock, settings, .. } = &*self.shared;
+            let now = clock.now();
+            match store.messages_left_behind(Some(&settings.node), now - STUCK, now).await {
+                Ok(0) => return true,
+                Ok(messages) => {
+                    tracing::warn!(
+                        messages,
+                        "texts were being sent when the server died: whether they were is unknown"
+                    );
+                    return true;
+                }
+                Err(error) => tracing::error!(%error, "what was being sent is not known; trying again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        false
+    }
+}
+
+/// Looks now and then at what comes of time alone.
+async fn sweep(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        if let Err(error) = try_sweep(&shared).await {
+            tracing::error!(%error, "the texts that wait cannot be looked at; trying again");
+        }
+    }
+}
+
+async fn try_sweep(shared: &Shared) -> Result<(), store::Error> {
+    let (store, now) = (&shared.store, shared.clock.now());
+    let expired = store.expire_messages(now).await?;
+    if expired > 0 {
+        tracing::warn!(expired, "texts were not sent in time");
+        let expired = u64::try_from(expired).unwrap_or(u64::MAX);
+        metrics::counter!("ringdown_texts_total", "route" => "", "outcome" => "expired").increment(expired);
+    }
+    let waiting = u32::try_from(store.messages_waiting().await?).unwrap_or(u32::MAX);
+    metrics::gauge!("ringdown_texts_waiting").set(waiting);
+    store.messages_left_behind(None, now - STUCK, now).await?;
+    store.take_what_is_incomplete(now - inbound::PATIENCE, inbound::join, now).await?;
+    store.forget_reports(now - STRAYS).await?;
+    inbound::look(shared).await
+}
+
+/// Sends by one of the ways.
+struct Worker {
+    shared: Arc<Shared>,
+    ways: Arc<[Way]>,
+    place: usize,
+}
+
+impl Worker {
+    async fn run(self, shutdown: CancellationToken) {
+        let mut ear = self.shared.bus.listen(Bell::Texts);
+        let mut health = self.way().watch();
+        while !shutdown.is_cancelled() {
+            match self.send_one().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the texts that wait cannot be looked at; trying again"),
+            }
+            tokio::select! {
+                () = ear.rung() => {}
+                _ = health.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    fn way(&self) -> &Way {
+        &self.ways[self.place]
+    }
+
+    /// Sends what is most urgent of what is to go this way. `false` if there is nothing.
+    async fn send_one(&self) -> Result<bool, store::Error> {
+        let Shared { store, clock, settings, .. } = &*self.shared;
+        let up: Vec<bool> = self.ways.iter().map(Way::is_up).collect();
+        if !up[self.place] {
+            return Ok(false);
+        }
+        for message in store.waiting_messages(settings.per_hour.into(), clock.now(), BATCH).await? {
+            let refused = message.route.as_deref().and_then(|name| self.ways.iter().position(|way| way.name() == name));
+            if !settings.order.chooses(self.place, &up, refused) {
+                continue;
+            }
+            let Some(body) = self.says(&message).await? else { continue };
+            let by = (&*settings.node, self.way().name());
+            let Some(message) = store.claim_message(message.id, by, body, clock.now()).await? else { continue };
+            failpoint::reach("text.claimed");
+            self.send(&message, &up).await;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// What a message says: what it was to say, or how things are now.
+    async fn says(&self, message: &Message) -> Result<Option<String>, store::Error> {
+        if let Some(body) = &message.body {
+            return Ok(Some(body.clone()));
+        }
+        let Some(id) = message.incident else { return Ok(None) };
+        let Some(incident) = self.shared.store.incident(id).await? else { return Ok(None) };
+        let code = self.shared.store.code_of(id).await?;
+        Ok(Some(body(message.kind, &incident.content, code, self.shared.settings.segments)))
+    }
+
+    async fn send(&self, message: &Message, up: &[bool]) {
+        let Shared { bus, clock, settings, .. } = &*self.shared;
+        let outcome = match settings.rules.check(&message.number) {
+            Err(refusal) => Outcome::Refused { why: refusal.to_string(), permanent: true },
+            Ok(()) => self.way().send(&self.shared, message).await,
+        };
+        let now = clock.now();
+        let name = match &outcome {
+            Outcome::Sent => "sent",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Unknown { .. } => "unknown",
+        };
+        let route = self.way().name().to_owned();
+        metrics::counter!("ringdown_texts_total", "route" => route.clone(), "outcome" => name).increment(1);
+        if let (Outcome::Sent, Ok(took)) = (&outcome, (now - message.created_at).to_std()) {
+            metrics::histogram!("ringdown_text_seconds", "route" => route).record(took);
+        }
+        self.write_down(message.id, &outcome, self.next(message, &outcome, up, now)).await;
+        // What was refused may go another way at once.
+        bus.ring(Bell::Texts);
+    }
+
+    /// When what was refused is tried again; `None` if it would be refused again by every way.
+    fn next(&self, message: &Message, outcome: &Outcome, up: &[bool], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let ways = u32::try_from(up.iter().filter(|up| **up).count().max(1)).unwrap_or(1);
+        let (round, others_left) = (message.attempts / ways, !message.attempts.is_multiple_of(ways));
+        let permanent = matches!(outcome, Outcome::Refused { permanent: true, .. });
+        let barred = self.shared.settings.rules.check(&message.number).is_err();
+        if others_left && !barred {
+            return Some(now);
+        }
+        let pause = self.shared.settings.retry * 2_i32.pow(round.saturating_sub(1).min(10));
+        (!permanent).then(|| now + pause.min(LONGEST))
+    }
+
+    async fn write_down(&self, id: MessageId, outcome: &Outcome, next: Option<DateTime<Utc>>) {
+        let Shared { store, clock, .. } = &*self.shared;
+        loop {
+            let now = clock.now();
+            let written = match outcome {
+                Outcome::Sent => Ok(()),
+                Outcome::Unknown { why } => store.message_unknown(id, why.clone(), now).await,
+                Outcome::Refused { why, .. } => match next {
+                    Some(next) => store.message_refused(id, why.clone(), next, now).await,
+                    None => store.message_failed(id, why.clone(), now).await,
+                },
+            };
+            match written {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(message = %id, %error, "what became of a text cannot be stored; trying again");
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+    }
+}
