@@ -286,8 +286,9 @@ impl Dialer {
         if self.reconciled && self.orphans.is_some_and(|looked| looked.elapsed() < POLL) {
             return Ok(());
         }
-        self.orphans = Some(Instant::now());
         let calls = self.ours().await?;
+        // Only once they are known: if they cannot be read, that is to be seen at each look.
+        self.orphans = Some(Instant::now());
         let orphans = calls.iter().any(|call| !self.live.contains_key(&call.id));
         if self.shared.ami.is_connected() && (orphans || !self.reconciled) {
             self.reconcile().await;

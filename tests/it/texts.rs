@@ -19,6 +19,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{ANA, BEN, LATER, SOON};
 
+/// Between the claim and the modem, and between the modem and the row: where a server dies here, and how many texts
+/// have reached the modem by then.
+pub const DIES_AT: [(&str, usize); 2] = [("text.claimed", 2), ("text.sent", 3)];
+
 /// A server without a PBX, and its modems.
 struct Desk {
     server: Server,
@@ -261,8 +265,7 @@ async fn killed_in_the_middle_it_is_unknown_and_not_sent_twice() -> Result<()> {
     desk.is(&waits, "sent").await?;
     assert_eq!(texts(&desk.modems[0]), ["Disk full", "Fan stopped"]);
 
-    // Between the claim and the modem, and between the modem and the row.
-    for (place, came) in [("text.claimed", 2), ("text.sent", 3)] {
+    for (place, came) in DIES_AT {
         desk.server.stop().await?;
         desk.server.restart_to_die_at(place).await?;
         let id = desk.text(ANA, place).await?;

@@ -37,7 +37,7 @@ use tokio::{
 use crate::{
     databases::{Database, on_both_databases},
     harness::{ANA, SOON, story},
-    scene::{NODE, Scene, alert, evening, number, once},
+    scene::{NODE, Scene, alert, evening, no_answer, number, once},
 };
 
 on_both_databases! {
@@ -114,6 +114,23 @@ async fn what_is_due_and_not_taken_up_is_seen(database: Database) {
     scene.raise(alert("disk")).await;
     let (mut watcher, board) = watcher(&scene);
     scene.seconds_pass(300 + 29);
+    watcher.look().await;
+    assert_eq!(checks(&board), [Check::Engine]);
+    scene.seconds_pass(60);
+    watcher.look().await;
+    assert_eq!(checks(&board), [Check::Engine], "its call waits, and it waits for that");
+    scene.tick().await;
+    let call = scene.claimable().await.remove(0);
+    assert!(scene.claim(&call).await && scene.end(&call, no_answer(), None).await);
+    watcher.look().await;
+    assert_eq!(checks(&board), [Check::IncidentOverdue]);
+    scene.tick().await;
+    watcher.look().await;
+    assert_eq!(checks(&board), []);
+
+    scene.raise(alert("fan")).await;
+    scene.nobody_answers().await;
+    scene.seconds_pass(280 + 29);
     watcher.look().await;
     assert_eq!(checks(&board), [Check::Engine], "it is late, and not too late; the engine has looked at nothing");
     scene.seconds_pass(2);
