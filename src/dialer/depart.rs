@@ -57,11 +57,15 @@ impl Departures {
 }
 
 impl Tally {
-    async fn dialed(&mut self, store: &Store, prefix: Option<&str>, now: DateTime<Utc>) -> Result<u32, store::Error> {
+    /// Asks anew, if it is time. Only while none is about to leave: what was added is not among the rows yet.
+    fn renew(&mut self) {
         if self.asked.is_none_or(|asked| asked.elapsed() >= BELIEF) {
             self.dialed.clear();
             self.asked = Some(Instant::now());
         }
+    }
+
+    async fn dialed(&mut self, store: &Store, prefix: Option<&str>, now: DateTime<Utc>) -> Result<u32, store::Error> {
         let key = prefix.map(str::to_owned);
         if let Some(known) = self.dialed.get(&key) {
             return Ok(*known);
@@ -175,6 +179,7 @@ impl Dialer {
     ) -> Result<usize, store::Error> {
         let store = self.shared.store.clone();
         let now = self.shared.clock.now();
+        self.departures.tally.renew();
         let ids: Vec<CallId> = turns.iter().map(|turn| turn.call).collect();
         let calls = store.pending_among(&ids).await?;
         let lines: Vec<&str> = calls.iter().map(|call| call.line.as_str()).collect();
