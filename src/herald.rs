@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast},
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,8 @@ pub struct Herald {
     /// Where the reader begins.
     begin: i64,
     places: Arc<Semaphore>,
+    /// Rings when somebody begins to listen.
+    listened: Arc<Notify>,
     shutdown: CancellationToken,
 }
 
@@ -144,6 +146,7 @@ impl Herald {
             news: broadcast::Sender::new(KEPT),
             begin: 0,
             places: Arc::new(Semaphore::new(0)),
+            listened: Arc::default(),
             shutdown: CancellationToken::new(),
         }
     }
@@ -157,6 +160,7 @@ impl Herald {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Ok(None) };
         // Before the rows are looked at, so that nothing falls in between.
         let news = self.news.subscribe();
+        self.listened.notify_one();
         let position = match after {
             Some(after) => after,
             None => self.store.last_event().await?,
@@ -188,8 +192,11 @@ impl Herald {
                 }
                 Err(error) => tracing::error!(%error, "what has happened cannot be read; trying again"),
             }
+            // While nobody listens, what is written is nobody's news.
+            let listened = self.news.receiver_count() > 0;
             tokio::select! {
-                _ = written.changed() => {}
+                _ = written.changed(), if listened => {}
+                () = self.listened.notified() => {}
                 () = sleep(POLL) => {}
                 () = shutdown.cancelled() => {}
             }

@@ -3,7 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use ringdown::cli::{self, Cli};
+
+/// Statements and requests are thousands of small pieces of memory, made by one thread and freed by another: the
+/// system's allocator took a sixth of the time that a call costs.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Two libraries bring TLS; both use this one provider.

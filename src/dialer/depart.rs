@@ -50,6 +50,12 @@ struct Tally {
 }
 
 impl Departures {
+    /// Nothing is in the queue.
+    pub(super) fn none_wait(&mut self) {
+        metrics::gauge!("ringdown_calls_waiting").set(0);
+        self.turns.clear();
+    }
+
     /// It is over, and waits no longer.
     pub(super) fn forget(&mut self, call: CallId) {
         self.told.remove(&call);

@@ -44,6 +44,8 @@ use crate::{
 
 /// The longest pause between two looks at the rows. Short, since capacity comes back without a ring.
 const POLL: Duration = Duration::from_millis(500);
+/// How often calls that wait and nobody needs are taken out of the queue.
+const SWEEP: Duration = Duration::from_secs(1);
 /// How often the PBX is asked which calls it knows.
 const ROLL: Duration = Duration::from_secs(10);
 /// How long a PBX that lets us in is waited for until it says that it has booted: one whose manager user has no
@@ -108,8 +110,9 @@ pub struct Dialer {
     live: HashMap<CallId, mpsc::Sender<Step>>,
     departures: Departures,
     pace: Pace,
-    /// When calls without a task were last looked for.
+    /// When calls without a task were last looked for, and those that wait and nobody needs.
     orphans: Option<Instant>,
+    swept: Option<Instant>,
     tasks: TaskTracker,
     /// The rows were compared with the live channels since the connection came up, and no event was
     /// missed since. Nothing is placed before that: a call that has no channel yet would be taken for lost.
@@ -145,6 +148,7 @@ impl Dialer {
             departures: Departures::default(),
             pace: Pace::new(),
             orphans: None,
+            swept: None,
             tasks: TaskTracker::new(),
             reconciled: false,
             boots: None,
@@ -321,23 +325,36 @@ impl Dialer {
 
     async fn try_pass(&mut self) -> Result<(), store::Error> {
         let store = self.shared.store.clone();
-        let stopped = store.kill_switch().await?.stopped;
+        let glance = store.glance().await?;
+        let stopped = glance.kill_switch.stopped;
         self.look_for_orphans().await?;
-        for call in store.unneeded_calls().await? {
-            let cancel = Step::Cancel { counts: true, listening: call.canceled };
-            self.give_up(&call, cancel).await?;
+        // Those that wait and nobody needs cannot leave: they may stay for a while.
+        let sweeps = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
+        if glance.unneeded || (sweeps && glance.waiting) {
+            for call in store.unneeded_calls().await? {
+                let cancel = Step::Cancel { counts: true, listening: call.canceled };
+                self.give_up(&call, cancel).await?;
+            }
+            self.swept = Some(Instant::now());
         }
         if stopped {
             for call in self.ours().await? {
                 self.give_up(&call, Step::Cancel { counts: false, listening: true }).await?;
             }
         }
-        for (call, incident) in store.interrupted_calls().await? {
-            if let Some(steps) = self.live.get(&call) {
-                let _ = steps.try_send(Step::Interrupt(incident));
+        if glance.interrupted {
+            for (call, incident) in store.interrupted_calls().await? {
+                if let Some(steps) = self.live.get(&call) {
+                    let _ = steps.try_send(Step::Interrupt(incident));
+                }
             }
         }
-        self.look_at_queue(stopped).await
+        if glance.waiting {
+            self.look_at_queue(stopped).await
+        } else {
+            self.departures.none_wait();
+            Ok(())
+        }
     }
 
     async fn give_up(&mut self, call: &Call, cancel: Step) -> Result<(), store::Error> {

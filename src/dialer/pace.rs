@@ -1,5 +1,5 @@
 //! How often the rows are looked at. A look costs the more the more calls wait, and each of them rings for the next
-//! one: it is followed by a rest that is as long as a few of it.
+//! one: it is followed by a rest that is as long as some of it.
 
 use std::time::Duration;
 
@@ -7,8 +7,10 @@ use tokio::time::Instant;
 
 /// The shortest rest.
 const BREATH: Duration = Duration::from_millis(20);
+/// The longest.
+const LONGEST: Duration = Duration::from_millis(500);
 /// The rest, in looks.
-const LOOKS: u32 = 3;
+const LOOKS: u32 = 9;
 
 /// When the next look is to be.
 pub(super) struct Pace {
@@ -46,7 +48,7 @@ impl Pace {
     pub(super) fn looked(&mut self, began: Instant) {
         self.asked = false;
         let now = Instant::now();
-        self.next = now + BREATH.max((now - began) * LOOKS);
+        self.next = now + ((now - began) * LOOKS).clamp(BREATH, LONGEST);
     }
 }
 
@@ -65,9 +67,13 @@ mod tests {
         tokio::time::advance(BREATH).await;
         assert!(pace.is_time());
         let began = Instant::now();
-        tokio::time::advance(Duration::from_millis(100)).await;
+        tokio::time::advance(Duration::from_millis(10)).await;
         pace.looked(began);
-        assert_eq!(pace.next(), began + Duration::from_millis(400));
+        assert_eq!(pace.next(), began + Duration::from_millis(100));
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        pace.looked(began);
+        assert_eq!(pace.next(), began + Duration::from_millis(1500), "and not for ever");
         pace.ask();
         assert!(pace.is_asked() && !pace.is_time());
     }

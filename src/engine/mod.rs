@@ -5,6 +5,7 @@
 
 mod alert;
 mod directory;
+mod due;
 mod duty;
 mod intake;
 mod known;
@@ -21,12 +22,12 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use directory::{Directory, Edition};
+use due::WAVE;
 use intake::Intake;
 
 pub use alert::{Alert, PolicyChoice, Times, rank};
@@ -39,7 +40,7 @@ pub use watch::DirectCall;
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
-    escalation::{self, Actor, Calls, Event, Position, Stage, State},
+    escalation::{self, Actor, Event, Position, Stage, State},
     id::{CallId, IncidentId},
     store::{self, Change, Fact, Incident, Said, Store},
     telemetry::trace,
@@ -49,8 +50,9 @@ use crate::{
 const POLL: Duration = Duration::from_secs(1);
 /// The shortest.
 const BREATH: Duration = Duration::from_millis(20);
-/// Due incidents taken up in one look, and how many of them at once.
+/// Due incidents taken up in one look.
 const BATCH: u64 = 1000;
+/// What else is due is taken up so many at once.
 const AT_ONCE: usize = 64;
 /// How often a lost race is run again. Each loss means that somebody else got something done.
 const RACES: u32 = 50;
@@ -244,13 +246,9 @@ impl Engine {
         }
         let incidents = self.store.due_incidents(now, BATCH).await?;
         let due = incidents.len();
-        futures_util::stream::iter(incidents)
-            .for_each_concurrent(AT_ONCE, async |id| {
-                if let Err(error) = self.due(id).await {
-                    tracing::error!(incident = %id, %error, "a due incident could not be advanced; trying again");
-                }
-            })
-            .await;
+        for wave in incidents.chunks(WAVE) {
+            self.advance_due(wave).await;
+        }
         let known = match known {
             Some(known) => known,
             None => {
@@ -271,7 +269,7 @@ impl Engine {
         metrics::histogram!("ringdown_engine_tick_duration_seconds").record(began.elapsed());
         let finished = Duration::from_micros(u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0));
         metrics::gauge!("ringdown_engine_last_tick_timestamp_seconds").set(finished);
-        let next = [self.store.next_due().await?, known.next].into_iter().flatten().min();
+        let next = [self.store.next_deadline(now).await?, known.next].into_iter().flatten().min();
         *rest = Some(known);
         Ok(Looked { next, due })
     }
@@ -280,26 +278,6 @@ impl Engine {
     #[must_use]
     pub fn last_look(&self) -> Option<DateTime<Utc>> {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn due(&self, id: IncidentId) -> Result<(), store::Error> {
-        for race in 0..RACES {
-            let Some(incident) = self.store.incident(id).await? else { return Ok(()) };
-            let (calls, ended) = match &incident.state {
-                State::Escalating { at, .. } => self.store.calls_of_round(id, at.stage).await?,
-                _ => (Calls::Placed, None),
-            };
-            // A deadline that waited for a call came when that ended.
-            let late = incident.due_at.max(ended).and_then(|came| (self.clock.now() - came).to_std().ok());
-            if let (0, Some(late)) = (race, late) {
-                metrics::histogram!("ringdown_escalation_lag_seconds").record(late);
-            }
-            match self.decide(incident, Event::Due { calls }, Vec::new(), None).await {
-                Err(store::Error::Conflict) => lost_race().await,
-                other => return other.map(drop),
-            }
-        }
-        Err(store::Error::Conflict)
     }
 
     /// Applies what a person said: `fact` is written only if it counted.

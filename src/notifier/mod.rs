@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     herald::News,
     id::{IncidentId, WebhookId},
-    store::{Error, Happened, NewDelivery, Store, Webhook},
+    store::{Backlog, Error, Happened, NewDelivery, Store, Webhook},
     webhook::{self, Sender},
 };
 
@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::from_millis(50);
 /// Events in one look.
 const PAGE: u64 = 500;
+/// Events that nobody is called back about and that are passed over with one write.
+const FAR_BEHIND: i64 = 10_000;
 /// Lanes at work at once.
 const LANES: u64 = 512;
 /// How long deliveries that are under way get when the server stops.
@@ -74,13 +76,10 @@ impl Notifier {
         let mut at_work: HashSet<String> = HashSet::new();
         let mut cleaned: Option<DateTime<Utc>> = None;
         while !shutdown.is_cancelled() {
-            let more = self.spool().await.unwrap_or_else(|error| {
-                tracing::error!(%error, "events cannot be made into deliveries; trying again");
+            let more = self.look(&mut lanes, &mut at_work, &shutdown).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "events cannot be made into deliveries, or these cannot be read; trying again");
                 false
             });
-            if let Err(error) = self.start_lanes(&mut lanes, &mut at_work, &shutdown).await {
-                tracing::error!(%error, "what is to be delivered cannot be read; trying again");
-            }
             let now = self.clock.now();
             if cleaned.is_none_or(|cleaned| now - cleaned >= CLEANING) {
                 cleaned = Some(now);
@@ -110,21 +109,47 @@ impl Notifier {
         let _ = tokio::time::timeout(GRACE, async { while lanes.join_next().await.is_some() {} }).await;
     }
 
+    /// Makes deliveries of new events, and has someone at work on all that are due. Returns whether there may be more
+    /// events.
+    async fn look(
+        &self,
+        lanes: &mut JoinSet<String>,
+        at_work: &mut HashSet<String>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, Error> {
+        let backlog = self.store.backlog(self.clock.now()).await?;
+        let spooled = self.spool_since(backlog).await;
+        let told = backlog.webhooks || backlog.callbacks;
+        if backlog.deliveries || told {
+            self.start_lanes(lanes, at_work, shutdown).await?;
+        }
+        spooled
+    }
+
     /// Makes deliveries of a page of new events for everybody. Returns whether there may be more.
     ///
     /// # Errors
     /// If the database does not answer.
     pub async fn spool(&self) -> Result<bool, Error> {
-        let last = self.store.last_event().await?;
+        let backlog = self.store.backlog(self.clock.now()).await?;
+        self.spool_since(backlog).await
+    }
+
+    async fn spool_since(&self, backlog: Backlog) -> Result<bool, Error> {
         let mut more = false;
-        for webhook in self.store.webhooks().await? {
-            if webhook.data.enabled && webhook.position < last {
-                more |= self.spool_webhook(&webhook).await?;
+        if backlog.webhooks {
+            for webhook in self.store.webhooks().await? {
+                if webhook.data.enabled && webhook.position < backlog.last {
+                    more |= self.spool_webhook(&webhook).await?;
+                }
             }
         }
-        let position = self.store.callback_position().await?;
-        if position < last {
-            more |= self.spool_callbacks(position).await?;
+        let behind = backlog.last - backlog.callbacks_until;
+        if backlog.callbacks && behind > 0 {
+            more |= self.spool_callbacks(backlog.callbacks_until).await?;
+        } else if behind > FAR_BEHIND {
+            // A callback is stored before what it is about: none of these events has one.
+            not_by_another(self.store.spool_callbacks(backlog.callbacks_until, backlog.last, Vec::new()).await)?;
         }
         Ok(more)
     }

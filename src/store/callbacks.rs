@@ -3,15 +3,30 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use entity::{callback, event_counter, setting};
+use entity::{callback, delivery, event_counter, setting, webhook};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement, SubQueryStatement},
 };
 
 use super::{Error, NewDelivery, Store, deliveries, settings};
 use crate::id::IncidentId;
+
+/// What others are still to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The sequence of the last event.
+    pub last: i64,
+    /// Up to which event callbacks have been made.
+    pub callbacks_until: i64,
+    /// Whether any incident has a callback.
+    pub callbacks: bool,
+    /// Whether any webhook is enabled.
+    pub webhooks: bool,
+    /// Whether a delivery is due.
+    pub deliveries: bool,
+}
 
 const SECRET: &str = "callback_secret";
 /// Which counter says up to which event callbacks have been made.
@@ -51,13 +66,40 @@ impl Store {
         Ok(found)
     }
 
-    /// Up to which event callbacks have been made.
+    /// What others are still to be told of.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn callback_position(&self) -> Result<i64, Error> {
-        let counter = event_counter::Entity::find_by_id(POSITION).one(&self.read).await?;
-        Ok(counter.map_or(0, |counter| counter.last))
+    pub async fn backlog(&self, now: DateTime<Utc>) -> Result<Backlog, Error> {
+        let counter = |id: i32| {
+            let this = Expr::col(event_counter::Column::Id).eq(id);
+            let last = Query::select()
+                .column(event_counter::Column::Last)
+                .from(event_counter::Entity)
+                .and_where(this)
+                .to_owned();
+            Expr::from(SubQueryStatement::from(last))
+        };
+        let any = |mut rows: SelectStatement| Expr::exists(rows.expr(Expr::val(1)).to_owned());
+        let webhooks =
+            Query::select().from(webhook::Entity).and_where(Expr::col(webhook::Column::Enabled).eq(true)).to_owned();
+        let due =
+            Query::select().from(delivery::Entity).and_where(Expr::col(delivery::Column::NextAt).lte(now)).to_owned();
+        let question = Query::select()
+            .expr_as(counter(1), "last")
+            .expr_as(counter(POSITION), "callbacks_until")
+            .expr_as(any(Query::select().from(callback::Entity).to_owned()), "callbacks")
+            .expr_as(any(webhooks), "webhooks")
+            .expr_as(any(due), "deliveries")
+            .to_owned();
+        let Some(row) = self.read.query_one(&question).await? else { return Err(Error::stopped()) };
+        Ok(Backlog {
+            last: row.try_get("", "last")?,
+            callbacks_until: row.try_get("", "callbacks_until")?,
+            callbacks: row.try_get("", "callbacks")?,
+            webhooks: row.try_get("", "webhooks")?,
+            deliveries: row.try_get("", "deliveries")?,
+        })
     }
 
     /// Makes the callbacks of the events after `before`, up to `position`.

@@ -125,26 +125,32 @@ impl Store {
 
 /// Numbers the events of one transaction.
 pub(super) enum Numbers {
-    /// Nobody else writes to a SQLite database meanwhile: each is written with its number. The last one
-    /// before this transaction, once somebody has asked, and the last one by now.
-    AtOnce { before: Option<i64>, last: i64 },
+    /// Nobody else writes to a SQLite database meanwhile: each is written with its number. What the counter says
+    /// after what was counted here, once something was; and the last number by now.
+    AtOnce { counted: Option<i64>, first: i64, last: i64 },
     /// All at the end: these.
     AtTheEnd(Vec<Uuid>),
+}
+
+/// What [`Numbers`] knew before a part of the transaction.
+pub(super) enum Mark {
+    AtOnce { counted: Option<i64>, first: i64, last: i64 },
+    AtTheEnd(usize),
 }
 
 impl Numbers {
     pub(super) fn of(transaction: &DatabaseTransaction) -> Self {
         match transaction.get_database_backend() {
-            DbBackend::Sqlite => Self::AtOnce { before: None, last: 0 },
+            DbBackend::Sqlite => Self::AtOnce { counted: None, first: 0, last: 0 },
             _ => Self::AtTheEnd(Vec::new()),
         }
     }
 
-    /// How many events there are.
-    pub(super) fn count(&self) -> usize {
+    /// Whether there are events.
+    pub(super) fn any(&self) -> bool {
         match self {
-            Self::AtOnce { before, last } => usize::try_from(last - before.unwrap_or(*last)).unwrap_or_default(),
-            Self::AtTheEnd(ids) => ids.len(),
+            Self::AtOnce { first, last, .. } => last > first,
+            Self::AtTheEnd(ids) => !ids.is_empty(),
         }
     }
 
@@ -158,11 +164,12 @@ impl Numbers {
             return Ok(());
         }
         match self {
-            Self::AtOnce { before, last } => {
-                if before.is_none() {
-                    let counter = event_counter::Entity::find_by_id(1).one(part).await?;
-                    *last = counter.map_or(0, |counter| counter.last);
-                    *before = Some(*last);
+            Self::AtOnce { counted, first, last } => {
+                if counted.is_none() {
+                    // The first part counts its own; what others add is counted at the end.
+                    let count = i64::try_from(rows.len()).unwrap_or_default();
+                    let after = count_up(part, count).await?;
+                    (*counted, *first, *last) = (Some(after), after - count, after - count);
                 }
                 for row in &mut rows {
                     *last += 1;
@@ -178,33 +185,55 @@ impl Numbers {
         Ok(())
     }
 
-    /// The part was undone: there are `count` events again.
-    pub(super) fn undo(&mut self, count: usize) {
+    /// Where it stands, for [`Numbers::undo`].
+    pub(super) fn mark(&self) -> Mark {
         match self {
-            Self::AtOnce { before, last } => *last = before.unwrap_or(0) + i64::try_from(count).unwrap_or_default(),
-            Self::AtTheEnd(ids) => ids.truncate(count),
+            Self::AtOnce { counted, first, last } => Mark::AtOnce { counted: *counted, first: *first, last: *last },
+            Self::AtTheEnd(ids) => Mark::AtTheEnd(ids.len()),
+        }
+    }
+
+    /// The part was undone: it is as it was then.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        match (self, mark) {
+            (this @ Self::AtOnce { .. }, Mark::AtOnce { counted, first, last }) => {
+                *this = Self::AtOnce { counted, first, last };
+            }
+            (Self::AtTheEnd(ids), Mark::AtTheEnd(count)) => ids.truncate(count),
+            _ => {}
         }
     }
 
     /// As the last thing before the commit.
     pub(super) async fn finish(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let count = i64::try_from(self.count()).unwrap_or_default();
-        if count == 0 {
-            return Ok(());
-        }
-        let counter = Query::update()
-            .table(event_counter::Entity)
-            .value(event_counter::Column::Last, Expr::col(event_counter::Column::Last).add(count))
-            .and_where(Expr::col(event_counter::Column::Id).eq(1))
-            .returning_col(event_counter::Column::Last)
-            .to_owned();
-        let counted = transaction.query_one(&counter).await?.map(|row| row.try_get::<i64>("", "last")).transpose()?;
-        match (self, counted) {
-            (Self::AtOnce { last, .. }, Some(counted)) if counted == *last => Ok(()),
-            (Self::AtTheEnd(ids), Some(counted)) => number(transaction, ids, counted - count).await,
-            _ => Err(DbErr::Custom("the counter of events is not what it was".into())),
+        match self {
+            Self::AtOnce { counted: Some(counted), last, .. } if counted != last => {
+                match count_up(transaction, last - counted).await? {
+                    after if after == *last => Ok(()),
+                    _ => Err(DbErr::Custom("the counter of events is not what it was".into())),
+                }
+            }
+            Self::AtOnce { .. } => Ok(()),
+            Self::AtTheEnd(ids) if ids.is_empty() => Ok(()),
+            Self::AtTheEnd(ids) => {
+                let count = i64::try_from(ids.len()).unwrap_or_default();
+                let after = count_up(transaction, count).await?;
+                number(transaction, ids, after - count).await
+            }
         }
     }
+}
+
+/// Counts so many events more. Returns the number of the last one.
+async fn count_up(transaction: &DatabaseTransaction, count: i64) -> Result<i64, DbErr> {
+    let counter = Query::update()
+        .table(event_counter::Entity)
+        .value(event_counter::Column::Last, Expr::col(event_counter::Column::Last).add(count))
+        .and_where(Expr::col(event_counter::Column::Id).eq(1))
+        .returning_col(event_counter::Column::Last)
+        .to_owned();
+    let counted = transaction.query_one(&counter).await?.map(|row| row.try_get("", "last")).transpose()?;
+    counted.ok_or_else(|| DbErr::Custom("there is no counter of events".into()))
 }
 
 /// Numbers events from the one after `last`, on PostgreSQL.

@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::{
     Entry, Error, NewCall, NewMessage, Page, Said, Store,
     calls::{self, join::Wanted},
-    messages, policies, sessions, timeline,
+    messages, policies,
+    reader::Reader,
+    sessions, timeline,
     writer::Tx,
 };
 use crate::{
@@ -227,8 +229,16 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn incident(&self, id: IncidentId) -> Result<Option<Incident>, Error> {
-        let row = incident::Entity::find_by_id(id.0).one(&self.read).await?;
-        Ok(self.with_members(row.into_iter().collect()).await?.pop())
+        self.incidents.ask(id).await
+    }
+
+    /// Incidents by their identifiers; those that there are not are left out.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn incidents_by_id(&self, ids: &[IncidentId]) -> Result<Vec<Incident>, Error> {
+        let of_these = incident::Column::Id.is_in(ids.iter().map(|id| id.0));
+        with_members(&self.read, incident::Entity::find().filter(of_these).all(&self.read).await?).await
     }
 
     /// The open incident with this key.
@@ -246,7 +256,7 @@ impl Store {
     pub async fn open_under(&self, dedup_keys: &[&str]) -> Result<Vec<Incident>, Error> {
         let of_keys = incident::Column::OpenKey.is_in(dedup_keys.iter().copied());
         let rows = incident::Entity::find().filter(of_keys).all(&self.read).await?;
-        self.with_members(rows).await
+        with_members(&self.read, rows).await
     }
 
     /// Incidents whose deadline has come, the most overdue first.
@@ -283,6 +293,17 @@ impl Store {
         Ok(ids.into_iter().map(IncidentId).collect())
     }
 
+    /// The nearest deadline after `now`. Whether it waits for a call then is seen when it has come.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn next_deadline(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
+        let next = incident::Entity::find().select_only().column(incident::Column::DueAt);
+        let next = next.filter(incident::Column::DueAt.gt(now)).order_by_asc(incident::Column::DueAt);
+        let next: Option<Option<DateTime<Utc>>> = next.into_tuple().one(&self.read).await?;
+        Ok(next.flatten())
+    }
+
     /// The nearest deadline of all but those that wait for a call to end.
     ///
     /// # Errors
@@ -300,16 +321,16 @@ impl Store {
         Ok(first)
     }
 
-    /// What became of the calls of a round so far, and when the last of them ended.
+    /// What became of the calls of a round of each of these so far, and when the last of them ended. Those without
+    /// any call are left out.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn calls_of_round(
+    pub async fn calls_of_rounds(
         &self,
-        id: IncidentId,
-        stage: escalation::Stage,
-    ) -> Result<(Calls, Option<DateTime<Utc>>), Error> {
-        calls::of_round(&self.read, id, stage).await
+        stages: &HashMap<IncidentId, escalation::Stage>,
+    ) -> Result<HashMap<IncidentId, (Calls, Option<DateTime<Utc>>)>, Error> {
+        calls::of_rounds(&self.read, stages).await
     }
 
     /// A page of incidents, newest first. Their members are left out.
@@ -334,24 +355,32 @@ impl Store {
         let incidents = rows.into_iter().map(|row| read(row, Vec::new())).collect::<Result<Vec<_>, _>>()?;
         Ok(Page::cut(incidents, limit, |incident| incident.id.0))
     }
+}
 
-    async fn with_members(&self, rows: Vec<incident::Model>) -> Result<Vec<Incident>, Error> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut members: HashMap<Uuid, Vec<incident_member::Model>> = HashMap::new();
-        let of_these = incident_member::Column::IncidentId.is_in(rows.iter().map(|row| row.id));
-        let in_order =
-            incident_member::Entity::find().filter(of_these).order_by_asc(incident_member::Column::Fingerprint);
-        for member in in_order.all(&self.read).await? {
-            members.entry(member.incident_id).or_default().push(member);
-        }
-        let whole = |row: incident::Model| {
-            let members = members.remove(&row.id).unwrap_or_default();
-            read(row, members)
-        };
-        rows.into_iter().map(whole).collect()
+/// Each of these incidents; nothing for those that there are not.
+pub(super) async fn read_each(database: Reader, ids: Vec<IncidentId>) -> Result<Vec<Option<Incident>>, Error> {
+    let rows = incident::Entity::find().filter(incident::Column::Id.is_in(ids.iter().map(|id| id.0)));
+    let found = with_members(&database, rows.all(&database).await?).await?;
+    let found: HashMap<IncidentId, Incident> = found.into_iter().map(|incident| (incident.id, incident)).collect();
+    // Two may have asked for the same one.
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+}
+
+async fn with_members(database: &Reader, rows: Vec<incident::Model>) -> Result<Vec<Incident>, Error> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
+    let mut members: HashMap<Uuid, Vec<incident_member::Model>> = HashMap::new();
+    let of_these = incident_member::Column::IncidentId.is_in(rows.iter().map(|row| row.id));
+    let in_order = incident_member::Entity::find().filter(of_these).order_by_asc(incident_member::Column::Fingerprint);
+    for member in in_order.all(database).await? {
+        members.entry(member.incident_id).or_default().push(member);
+    }
+    let whole = |row: incident::Model| {
+        let members = members.remove(&row.id).unwrap_or_default();
+        read(row, members)
+    };
+    rows.into_iter().map(whole).collect()
 }
 
 async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), Error>>, Error> {

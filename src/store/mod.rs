@@ -14,6 +14,7 @@ mod contacts;
 mod deliveries;
 mod events;
 mod feeds;
+mod gather;
 mod heartbeats;
 mod idempotency;
 mod incidents;
@@ -23,6 +24,7 @@ mod named;
 mod nodes;
 mod place;
 mod policies;
+mod reader;
 mod reminders;
 mod routing;
 mod schedules;
@@ -39,16 +41,20 @@ mod writer;
 
 use std::time::Duration;
 
+use calls::steps::{self, Step};
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
+use gather::Gather;
 use migration::{Migrator, MigratorTrait};
 use place::Place;
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlErr};
+use reader::Reader;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlErr, sqlx::sqlite::SqliteConnectOptions};
 use writer::{Tx, Writer};
 
 pub use api_keys::{ApiKey, ApiKeyData};
 pub use audit::{ActorKind, AuditFilter, AuditLine, Author, Chain, Edit};
 pub use calendars::NamedCalendar;
+pub use callbacks::Backlog;
 pub use calls::{Call, CallFilter, CallStatus, Carried, End, Heard, NewCall, line};
 pub use channel_events::{ChannelEvent, ChannelEventFilter};
 pub use contacts::{
@@ -79,13 +85,18 @@ pub use uses::Deletion;
 pub use watch::{Figures, LiveCall, OpenIncident};
 pub use webhooks::{Webhook, WebhookData};
 
-use crate::id;
+use crate::id::{self, CallId, IncidentId};
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    read: DatabaseConnection,
+    read: Reader,
     writer: Writer,
+    /// Steps of calls.
+    steps: Gather<Step, bool>,
+    /// Sessions and incidents that are looked up one by one.
+    sessions: Gather<CallId, Option<Session>>,
+    incidents: Gather<IncidentId, Option<Incident>>,
 }
 
 /// What can go wrong with it.
@@ -128,9 +139,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Statements that a connection knows without reading them again: those that write many rows are another
 /// one for each number of rows.
 const STATEMENTS: usize = 512;
-/// Readers at once: each has a thread and a cache of its own on SQLite, and is a moment away elsewhere.
-const READERS_OF_FILE: u32 = 4;
-const READERS_OF_SERVER: u32 = 8;
+/// Connections to a server that read at once.
+const READERS: u32 = 8;
 
 impl Store {
     /// Opens the database and brings its schema up to date. `url` is `sqlite:PATH` (made if missing) or `postgres://...`.
@@ -141,13 +151,19 @@ impl Store {
         let place = Place::make(url)?;
         let write = connect(url, 1).await?;
         Migrator::up(&write, None).await?;
-        let read = connect(url, if url.starts_with("sqlite:") { READERS_OF_FILE } else { READERS_OF_SERVER }).await?;
+        let read = match url.strip_prefix("sqlite:") {
+            Some(path) => {
+                let options = SqliteConnectOptions::new().filename(path.trim_start_matches("//"));
+                Reader::of_file(file_options(options))
+            }
+            None => Reader::Server(connect(url, READERS).await?),
+        };
         let url = url.to_owned();
         let anew = move || -> BoxFuture<'static, Result<DatabaseConnection, Error>> {
             let url = url.clone();
             Box::pin(async move { connect(&url, 1).await })
         };
-        let store = Self { read, writer: Writer::start(write, place, anew) };
+        let store = Self::of(read, Writer::start(write, place, anew));
         store.index_contacts().await?;
         Ok(store)
     }
@@ -156,9 +172,19 @@ impl Store {
     #[must_use]
     pub fn nowhere() -> Self {
         let disconnected = DatabaseConnection::default();
+        let writer =
+            Writer::start(disconnected.clone(), Place::default(), || Box::pin(async { Err(Error::stopped()) }));
+        Self::of(Reader::Server(disconnected), writer)
+    }
+
+    fn of(read: Reader, writer: Writer) -> Self {
+        let (writes, of_sessions, of_incidents) = (writer.clone(), read.clone(), read.clone());
         Self {
-            read: disconnected.clone(),
-            writer: Writer::start(disconnected, Place::default(), || Box::pin(async { Err(Error::stopped()) })),
+            read,
+            writer,
+            steps: Gather::start(move |steps| steps::take(&writes, steps)),
+            sessions: Gather::start(move |calls| sessions::read(of_sessions.clone(), calls).boxed()),
+            incidents: Gather::start(move |ids| incidents::read_each(of_incidents.clone(), ids).boxed()),
         }
     }
 
@@ -200,7 +226,6 @@ impl Store {
 }
 
 async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {
-    let is_file = url.starts_with("sqlite:");
     let url = match url.strip_prefix("sqlite:") {
         // Never made here: what is missing later was there before, and an empty one would take its place.
         Some(path) => format!("sqlite://{}?mode=rw", path.trim_start_matches("//")),
@@ -213,25 +238,22 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Erro
         .connect_timeout(PATIENCE)
         .statement_timeout(PATIENCE)
         .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .pragma("journal_mode", "WAL")
-                // A committed transaction survives a power cut, not only a crash.
-                .pragma("synchronous", "FULL")
-                // 16 MiB, in KiB: what a storm changes again and again is then in memory.
-                .pragma("cache_size", "-16384")
-                // 16 MiB, in pages: a page that changes with each commit is copied into the file less often.
-                .pragma("wal_autocheckpoint", "4096")
-                .busy_timeout(PATIENCE)
-                .statement_cache_capacity(STATEMENTS)
-        })
+        .map_sqlx_sqlite_opts(file_options)
         .map_sqlx_postgres_opts(|postgres| postgres.statement_cache_capacity(STATEMENTS));
-    if is_file {
-        // Nobody cuts a connection to a file; to ask each time whether it still works would double what every
-        // question costs. One to a server may have been cut a moment ago.
-        options.test_before_acquire_if_idle_for(Duration::from_secs(1));
-    }
     Ok(Database::connect(options).await?)
+}
+
+fn file_options(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .pragma("journal_mode", "WAL")
+        // A committed transaction survives a power cut, not only a crash.
+        .pragma("synchronous", "FULL")
+        // 16 MiB, in KiB: what a storm changes again and again is then in memory.
+        .pragma("cache_size", "-16384")
+        // 16 MiB, in pages: a page that changes with each commit is copied into the file less often.
+        .pragma("wal_autocheckpoint", "4096")
+        .busy_timeout(PATIENCE)
+        .statement_cache_capacity(STATEMENTS)
 }
 
 /// A page of a list: what is on it, and where the next one begins.

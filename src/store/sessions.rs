@@ -1,13 +1,16 @@
 //! What the person on the line is told and does: the part of a call that the AGI session writes.
 
-use std::str::FromStr;
+use std::{
+    collections::{BTreeSet, HashMap},
+    str::FromStr,
+};
 
 use chrono::{DateTime, Utc};
-use entity::{call, call_incident, incident};
+use entity::{call, call_incident, contact, incident};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{BinOper, Expr, ExprTrait, Query},
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    sea_query::{BinOper, Expr, ExprTrait, Order, Query, SelectStatement},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,6 +18,7 @@ use uuid::Uuid;
 use super::{
     Error, Fact, Store,
     calls::{self, Call, CallStatus, Carried, of_call},
+    reader::Reader,
     timeline,
 };
 use crate::{
@@ -85,15 +89,7 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn session(&self, id: CallId) -> Result<Option<Session>, Error> {
-        let Some(call) = self.call(id).await? else { return Ok(None) };
-        let contact = match call.contact {
-            Some(contact) => self.contact(contact).await?,
-            None => None,
-        };
-        let pin_hash = contact.as_ref().and_then(|contact| contact.pin_hash.clone());
-        let language = contact.map(|contact| contact.data.language);
-        let carried = self.carried_by(id).await?;
-        Ok(Some(Session { call, language, pin_hash, carried }))
+        self.sessions.ask(id).await
     }
 
     /// What a call has spoken, and nobody has taken.
@@ -119,36 +115,6 @@ impl Store {
         Ok(rows.into_iter().map(IncidentId).collect())
     }
 
-    /// The callee hears this incident from now on.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn speaking(&self, call: &Call, incident: IncidentId, now: DateTime<Utc>) -> Result<(), Error> {
-        let (id, to) = (call.id, call.to.clone());
-        self.write(move |tx| {
-            Box::pin(async move {
-                set_said(tx, id, incident, Said::Speaking).await?;
-                let entry = super::Entry {
-                    incident: Some(incident),
-                    call: Some(id),
-                    message: None,
-                    at: now,
-                    fact: Fact::Speaking { to },
-                };
-                timeline::write(tx, vec![entry]).await
-            })
-        })
-        .await
-    }
-
-    /// What became of an incident in a call.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn said(&self, call: CallId, incident: IncidentId, said: Said) -> Result<(), Error> {
-        self.write(move |tx| Box::pin(async move { set_said(tx, call, incident, said).await })).await
-    }
-
     /// A key was pressed.
     ///
     /// # Errors
@@ -164,26 +130,6 @@ impl Store {
                     .exec(tx)
                     .await?;
                 timeline::write(tx, vec![of_call(call, now, Fact::Digit { digit })]).await
-            })
-        })
-        .await
-    }
-
-    /// So much more was played; `whole` if the alert was heard to its end.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn heard(&self, call: CallId, ms: i64, whole: bool) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut update = call::Entity::update_many()
-                    .col_expr(call::Column::HeardMs, Expr::col(call::Column::HeardMs).add(ms))
-                    .filter(call::Column::Id.eq(call.0));
-                if whole {
-                    update = update.col_expr(call::Column::Heard, Expr::val(true));
-                }
-                update.exec(tx).await?;
-                Ok(())
             })
         })
         .await
@@ -220,29 +166,68 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn interrupted_calls(&self) -> Result<Vec<(CallId, IncidentId)>, Error> {
-        let not_escalating = Query::select()
-            .column(incident::Column::Id)
-            .from(incident::Entity)
-            .and_where(incident::Column::State.ne("escalating"))
-            .to_owned();
-        let answered = Query::select()
-            .column(call::Column::Id)
-            .from(call::Entity)
-            .and_where(calls::status_in(&[CallStatus::Answered]))
-            .to_owned();
-        let rows: Vec<(Uuid, Uuid)> = call_incident::Entity::find()
-            .select_only()
-            .column(call_incident::Column::CallId)
-            .column(call_incident::Column::IncidentId)
-            .filter(call_incident::Column::CallId.in_subquery(answered))
-            .filter(call_incident::Column::Said.eq(Said::Speaking.as_str()))
-            .filter(call_incident::Column::IncidentId.in_subquery(not_escalating))
-            .order_by_asc(call_incident::Column::CallId)
-            .into_tuple()
-            .all(&self.read)
-            .await?;
-        Ok(rows.into_iter().map(|(call, incident)| (CallId(call), IncidentId(incident))).collect())
+        let rows = self.read.query_all(&interrupted()).await?;
+        let of =
+            |row: QueryResult| Ok((CallId(row.try_get("", "call_id")?), IncidentId(row.try_get("", "incident_id")?)));
+        rows.into_iter().map(of).collect()
     }
+}
+
+/// What is being spoken in a call that somebody else has taken meanwhile, or that is over.
+pub(super) fn interrupted() -> SelectStatement {
+    let not_escalating = Query::select()
+        .column(incident::Column::Id)
+        .from(incident::Entity)
+        .and_where(incident::Column::State.ne("escalating"))
+        .to_owned();
+    let answered = Query::select()
+        .column(call::Column::Id)
+        .from(call::Entity)
+        .and_where(calls::status_in(&[CallStatus::Answered]))
+        .to_owned();
+    Query::select()
+        .column(call_incident::Column::CallId)
+        .column(call_incident::Column::IncidentId)
+        .from(call_incident::Entity)
+        .and_where(Expr::col(call_incident::Column::CallId).in_subquery(answered))
+        .and_where(call_incident::Column::Said.eq(Said::Speaking.as_str()))
+        .and_where(Expr::col(call_incident::Column::IncidentId).in_subquery(not_escalating))
+        .order_by(call_incident::Column::CallId, Order::Asc)
+        .to_owned()
+}
+
+/// The session of each of these calls; nothing for those that there are not.
+pub(super) async fn read(database: Reader, ids: Vec<CallId>) -> Result<Vec<Option<Session>>, Error> {
+    let ids_of = || ids.iter().map(|id| id.0);
+    let calls = call::Entity::find().filter(call::Column::Id.is_in(ids_of())).all(&database).await?;
+    let people: BTreeSet<Uuid> = calls.iter().filter_map(|call| call.contact_id).collect();
+    let mut of_people: HashMap<Uuid, (String, Option<String>)> = HashMap::new();
+    if !people.is_empty() {
+        let rows: Vec<(Uuid, String, Option<String>)> = contact::Entity::find()
+            .select_only()
+            .columns([contact::Column::Id, contact::Column::Language, contact::Column::PinHash])
+            .filter(contact::Column::Id.is_in(people))
+            .into_tuple()
+            .all(&database)
+            .await?;
+        of_people.extend(rows.into_iter().map(|(id, language, pin_hash)| (id, (language, pin_hash))));
+    }
+    let mut carried: HashMap<Uuid, Vec<Carried>> = HashMap::new();
+    let rows = call_incident::Entity::find()
+        .filter(call_incident::Column::CallId.is_in(ids_of()))
+        .order_by_asc(call_incident::Column::Ordinal);
+    for row in rows.all(&database).await? {
+        carried.entry(row.call_id).or_default().push(calls::read_carried(&row)?);
+    }
+    let mut sessions = HashMap::with_capacity(calls.len());
+    for row in calls {
+        let (language, pin_hash) = row.contact_id.and_then(|id| of_people.get(&id)).cloned().unzip();
+        let call = calls::read(row)?;
+        let carried = carried.remove(&call.id.0).unwrap_or_default();
+        sessions.insert(call.id, Session { call, language, pin_hash: pin_hash.flatten(), carried });
+    }
+    // Two may have asked for the same one.
+    Ok(ids.iter().map(|id| sessions.get(id).cloned()).collect())
 }
 
 /// Notes what became of an incident in a call, as part of a larger change.

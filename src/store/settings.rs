@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use entity::setting;
-use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set,
+    EntityTrait,
+    sea_query::{Expr, ExprTrait, OnConflict, Query, SubQueryStatement},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Edit, Error, Store, audit::Subject};
@@ -41,7 +45,7 @@ impl Store {
     /// If the database does not answer: then no call may be placed either.
     pub async fn kill_switch(&self) -> Result<KillSwitch, Error> {
         let row = setting::Entity::find_by_id(KILL_SWITCH).one(&self.read).await?;
-        Ok(row.map(|row| serde_json::from_value(row.value)).transpose()?.unwrap_or_default())
+        read_kill_switch(row.map(|row| row.value))
     }
 
     /// What was written by the last look at whether the database keeps anything.
@@ -67,4 +71,15 @@ pub(super) async fn put(tx: &Tx, key: &str, value: serde_json::Value, now: DateT
         .to_owned();
     setting::Entity::insert(row).on_conflict(update).exec_without_returning(tx).await?;
     Ok(())
+}
+
+/// The kill switch, as part of a larger question.
+pub(super) fn kill_switch() -> Expr {
+    let this = Expr::col(setting::Column::Key).eq(KILL_SWITCH);
+    let value = Query::select().column(setting::Column::Value).from(setting::Entity).and_where(this).to_owned();
+    SubQueryStatement::from(value).into()
+}
+
+pub(super) fn read_kill_switch(value: Option<serde_json::Value>) -> Result<KillSwitch, Error> {
+    Ok(value.map(serde_json::from_value).transpose()?.unwrap_or_default())
 }

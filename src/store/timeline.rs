@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store};
+use super::{Error, Store, reader::Reader};
 use crate::id::{CallId, EventId, IncidentId, MessageId, ScheduleId};
 use crate::store::writer::Tx;
 
@@ -390,7 +390,7 @@ pub(super) async fn write_of_schedule(
 
 /// What was noted about a schedule, oldest first: at most `limit` lines after `after`.
 pub(super) async fn of_schedule(
-    database: &DatabaseConnection,
+    database: &Reader,
     schedule: ScheduleId,
     after: Option<EventId>,
     limit: u64,

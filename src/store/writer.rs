@@ -206,7 +206,7 @@ async fn write(
     let alone = jobs.len() == 1;
     for Job { work, done, since: _ } in jobs {
         waiting.push((done, Ok(())));
-        let before = numbers.count();
+        let before = numbers.mark();
         let part = if alone { None } else { Some(transaction.begin().await?) };
         let result;
         (transaction, result) = match part {
@@ -236,7 +236,7 @@ async fn write(
     numbers.finish(&transaction).await?;
     failpoint::reach("commit.before");
     transaction.commit().await?;
-    Ok(numbers.count() > 0)
+    Ok(numbers.any())
 }
 
 /// Runs one job in its part of the transaction, and gives that back, to be kept or undone.

@@ -1,7 +1,7 @@
 //! What the store promises, on both databases: every race has one winner, nothing is lost and nothing
 //! is half done.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::join_all;
 use proptest::{
@@ -492,7 +492,7 @@ async fn what_became_of_a_round(database: Database) {
     let id = scene.raise(alert("disk")).await;
     let of_round = async |round| {
         let stage = Stage { run: 0, round, step: 0 };
-        scene.store.calls_of_round(id, stage).await.expect("an answer").0
+        scene.store.calls_of_rounds(&HashMap::from([(id, stage)])).await.expect("an answer")[&id].0
     };
     let pending = scene.pending().await;
     assert_eq!(of_round(0).await, Calls::Live, "they wait");
@@ -505,8 +505,8 @@ async fn what_became_of_a_round(database: Database) {
     assert_eq!(of_round(1).await, Calls::Placed, "a round without calls is no outage");
     let elsewhere = Stage { run: 1, round: 0, step: 0 };
     assert_eq!(
-        scene.store.calls_of_round(id, elsewhere).await,
-        Ok((Calls::Placed, None)),
+        scene.store.calls_of_rounds(&HashMap::from([(id, elsewhere)])).await,
+        Ok(HashMap::from([(id, (Calls::Placed, None))])),
         "nor is that of another run"
     );
 

@@ -1,24 +1,29 @@
 //! Calls: what they are, and looking them up. How one comes into the queue is in `join`, the queue in `queue`,
-//! what happens to one on its way in `progress`, what the person on the line does in `sessions`.
+//! what happens to one on its way in `steps`, its end in `progress`, what the person on the line does in `sessions`.
 
 pub(super) mod join;
 mod missed;
 pub(super) mod progress;
 pub(super) mod queue;
+pub(super) mod steps;
 
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    str::FromStr,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{call, call_incident, incident};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult, JoinType, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select,
     sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Entry, Error, Fact, Page, Said, Store};
+use super::{Entry, Error, Fact, Page, Said, Store, reader::Reader};
 use crate::{
     escalation::{Calls, Position, Stage},
     id::{self, CallId, ContactId, IncidentId},
@@ -347,9 +352,10 @@ fn dialed_since(since: DateTime<Utc>) -> Select<call::Entity> {
     dialed.filter(call::Column::FoundRoute.eq(true))
 }
 
-/// A call, as far as its round asks.
+/// A call, as far as a round of one of its incidents asks.
 #[derive(FromQueryResult)]
 struct OfRound {
+    incident_id: Uuid,
     status: String,
     found_route: bool,
     ended_at: Option<DateTime<Utc>>,
@@ -357,32 +363,41 @@ struct OfRound {
     round: i32,
 }
 
-/// What became of the calls of one round of an incident, and when the last of them ended.
-pub(super) async fn of_round(
-    db: &DatabaseConnection,
-    incident: IncidentId,
-    stage: Stage,
-) -> Result<(Calls, Option<DateTime<Utc>>), Error> {
+/// What became of the calls of one round of each of these incidents, and when the last of them ended.
+pub(super) async fn of_rounds(
+    db: &Reader,
+    stages: &HashMap<IncidentId, Stage>,
+) -> Result<HashMap<IncidentId, (Calls, Option<DateTime<Utc>>)>, Error> {
+    if stages.is_empty() {
+        return Ok(HashMap::new());
+    }
     let carries = call_incident::Entity::belongs_to(call::Entity);
     let carries = carries.from(call_incident::Column::CallId).to(call::Column::Id);
     let rows: Vec<OfRound> = call::Entity::find()
         .select_only()
         .columns([call::Column::Status, call::Column::FoundRoute, call::Column::EndedAt])
-        .column(call_incident::Column::Run)
-        .column(call_incident::Column::Round)
+        .columns([call_incident::Column::IncidentId, call_incident::Column::Run, call_incident::Column::Round])
         .join_rev(JoinType::InnerJoin, carries.into())
-        .filter(call_incident::Column::IncidentId.eq(incident.0))
+        .filter(call_incident::Column::IncidentId.is_in(stages.keys().map(|id| id.0)))
         .into_model()
         .all(db)
         .await?;
+    let mut of_each: HashMap<IncidentId, Vec<OfRound>> = HashMap::with_capacity(stages.len());
+    for row in rows {
+        of_each.entry(IncidentId(row.incident_id)).or_default().push(row);
+    }
+    Ok(of_each.into_iter().filter_map(|(id, rows)| Some((id, of_round(&rows, *stages.get(&id)?)))).collect())
+}
+
+fn of_round(rows: &[OfRound], stage: Stage) -> (Calls, Option<DateTime<Utc>>) {
     if rows.iter().any(|row| CallStatus::LIVE.iter().any(|live| live.as_str() == row.status)) {
-        return Ok((Calls::Live, None));
+        return (Calls::Live, None);
     }
     let of_the_round = (number(stage.run), number(stage.round));
     let of_the_round: Vec<_> = rows.iter().filter(|row| (row.run, row.round) == of_the_round).collect();
     let nothing_left = !of_the_round.is_empty() && of_the_round.iter().all(|row| !row.found_route);
     let ended = of_the_round.iter().filter_map(|row| row.ended_at).max();
-    Ok((if nothing_left { Calls::NoWayOut } else { Calls::Placed }, ended))
+    (if nothing_left { Calls::NoWayOut } else { Calls::Placed }, ended)
 }
 
 /// The calls that live and carry the incident of the row outside.
@@ -393,9 +408,7 @@ pub(super) fn live_of_incident() -> SelectStatement {
         .from(call_incident::Entity)
         .inner_join(call::Entity, Expr::col(of(call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)))
         .and_where(Expr::col(of(call_incident::Column::IncidentId)).equals((incident::Entity, incident::Column::Id)))
-        .and_where(
-            Expr::col((call::Entity, call::Column::Status)).is_in(CallStatus::LIVE.iter().map(|live| live.as_str())),
-        )
+        .and_where(status_in(&CallStatus::LIVE))
         .to_owned()
 }
 
@@ -420,8 +433,31 @@ pub(super) async fn set_status(
     Ok(updated.rows_affected == 1)
 }
 
+/// The same for many: says which were changed.
+pub(super) async fn set_statuses(
+    tx: &impl ConnectionTrait,
+    ids: Vec<Uuid>,
+    update: call::ActiveModel,
+    from: &[CallStatus],
+) -> Result<HashSet<Uuid>, Error> {
+    let mut query = call::Entity::update_many()
+        .set(update)
+        .filter(call::Column::Id.is_in(ids))
+        .filter(status_in(from))
+        .into_query();
+    query.returning_col(call::Column::Id);
+    let changed = tx.query_all(&query).await?;
+    changed.into_iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}
+
 pub(super) fn status_in(statuses: &[CallStatus]) -> SimpleExpr {
-    call::Column::Status.is_in(statuses.iter().map(|status| status.as_str()))
+    Expr::col((call::Entity, call::Column::Status)).is_in(literals(statuses))
+}
+
+/// As they stand in SQL, not as values that are bound: there is an index of the calls on the line, and where a
+/// statement may be about the same ones SQLite plans it anew whenever other values are bound.
+fn literals(statuses: &[CallStatus]) -> impl Iterator<Item = Expr> {
+    statuses.iter().map(|status| Expr::Constant(status.as_str().into()))
 }
 
 /// The calls that carry an incident.

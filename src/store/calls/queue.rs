@@ -12,11 +12,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Call, CallStatus, of_call, read, set_status, status_in};
+use super::{Call, CallStatus, literals, of_call, read, set_status, status_in};
 use crate::{
     escalation::{Placing, Policy},
     id::{CallId, IncidentId, PolicyId},
-    store::{Error, Fact, Store, timeline},
+    store::{Error, Fact, KillSwitch, Store, sessions, settings, timeline},
 };
 
 /// Of each policy and beginning of a number so many calls are looked at.
@@ -24,6 +24,19 @@ const TURNS: i64 = 200;
 /// A call's place among those.
 const NTH: &str =
     r#"ROW_NUMBER() OVER (PARTITION BY "incident"."policy_id", SUBSTR("call"."number", 1, 5) ORDER BY "call"."id")"#;
+
+/// What is to be done about calls, at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Whether calls are stopped.
+    pub kill_switch: KillSwitch,
+    /// Whether one under way is not needed any more, or was given up by a person.
+    pub unneeded: bool,
+    /// Whether something is being spoken that is over, or taken.
+    pub interrupted: bool,
+    /// Whether one waits to be placed.
+    pub waiting: bool,
+}
 
 /// Calls that wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +87,7 @@ impl Store {
             .column(incident::Column::PolicyId)
             .column_as(Expr::cust(NTH), "nth")
             .column_as(Expr::cust("COUNT(*) OVER ()"), "waiting")
-            .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+            .filter(status_in(&[CallStatus::Pending]))
             .filter(line_is_free())
             .filter(still_needed())
             .into_query();
@@ -118,7 +131,7 @@ impl Store {
     pub async fn pending_among(&self, ids: &[CallId]) -> Result<Vec<Call>, Error> {
         let rows = call::Entity::find()
             .filter(call::Column::Id.is_in(ids.iter().map(|id| id.0)))
-            .filter(call::Column::Status.eq(CallStatus::Pending.as_str()))
+            .filter(status_in(&[CallStatus::Pending]))
             .order_by_asc(call::Column::Id)
             .all(&self.read)
             .await?;
@@ -155,7 +168,7 @@ impl Store {
             .value(call::Column::DialedAt, now)
             .value(call::Column::Node, node)
             .and_where(call::Column::Id.is_in(calls.iter().map(|call| call.id.0)))
-            .and_where(call::Column::Status.eq(CallStatus::Pending.as_str()))
+            .and_where(status_in(&[CallStatus::Pending]))
             .cond_where(line_is_free())
             .cond_where(still_needed())
             .returning_col(call::Column::Id)
@@ -197,6 +210,34 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// What is to be done about calls: one question instead of one for each.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn glance(&self) -> Result<Glance, Error> {
+        let any = |calls: Select<call::Entity>| {
+            let calls = calls.select_only().expr(Expr::val(1));
+            Expr::exists(calls.into_query())
+        };
+        let unanswered = status_in(&[CallStatus::Dialing, CallStatus::Ringing]);
+        let left_behind = Condition::any().add(still_needed().not()).add(call::Column::GivenUp.eq(true));
+        let canceled = status_in(&CallStatus::ON_THE_LINE).and(call::Column::CanceledBy.is_not_null());
+        let unneeded = Condition::any().add(Condition::all().add(unanswered).add(left_behind)).add(canceled);
+        let question = Query::select()
+            .expr_as(settings::kill_switch(), "kill_switch")
+            .expr_as(any(call::Entity::find().filter(unneeded)), "unneeded")
+            .expr_as(Expr::exists(sessions::interrupted()), "interrupted")
+            .expr_as(any(call::Entity::find().filter(status_in(&[CallStatus::Pending]))), "waiting")
+            .to_owned();
+        let row = self.read.query_one(&question).await?.ok_or_else(Error::stopped)?;
+        Ok(Glance {
+            kill_switch: settings::read_kill_switch(row.try_get("", "kill_switch")?)?,
+            unneeded: row.try_get("", "unneeded")?,
+            interrupted: row.try_get("", "interrupted")?,
+            waiting: row.try_get("", "waiting")?,
+        })
     }
 
     /// Calls that nobody needs any more and nobody is listening to, and those that a person gave up.
@@ -270,7 +311,7 @@ fn line_is_free() -> Condition {
         .expr(Expr::val(1))
         .from_as(call::Entity, other)
         .and_where(column(call::Column::Line).equals((call::Entity, call::Column::Line)))
-        .and_where(column(call::Column::Status).is_in(CallStatus::ON_THE_LINE.iter().map(|status| status.as_str())))
+        .and_where(column(call::Column::Status).is_in(literals(&CallStatus::ON_THE_LINE)))
         .to_owned();
     Condition::all().add(Expr::exists(busy).not())
 }

@@ -15,8 +15,7 @@ use chrono::{DateTime, Utc};
 use entity::{contact, contact_number};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -26,7 +25,7 @@ pub use import::{ImportOptions, ImportReport, ImportRow, Imported};
 pub use search::{ContactCursor, ContactFilter, ContactPage, NotACursor};
 pub use windows::{ONCALL, OncallWindow, WindowImport};
 
-use super::{Edit, Error, Store, audit::Subject, seeds};
+use super::{Edit, Error, Store, audit::Subject, reader::Reader, seeds};
 use crate::store::writer::Tx;
 use crate::{id::ContactId, phone::PhoneNumber};
 
@@ -353,11 +352,7 @@ where
 
 /// The contacts of these identifiers that there are, in any order.
 /// Contacts who have one of these numbers, for calls or for texts.
-pub(super) async fn of_numbers(
-    database: &DatabaseConnection,
-    numbers: Vec<String>,
-    limit: u64,
-) -> Result<Vec<Contact>, Error> {
+pub(super) async fn of_numbers(database: &Reader, numbers: Vec<String>, limit: u64) -> Result<Vec<Contact>, Error> {
     let theirs = Query::select()
         .column(contact_number::Column::ContactId)
         .from(contact_number::Entity)

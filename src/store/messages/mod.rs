@@ -13,7 +13,10 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use entity::message;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::SimpleExpr};
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, SimpleExpr},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -250,7 +253,8 @@ impl Store {
 }
 
 fn status_is(status: MessageStatus) -> SimpleExpr {
-    message::Column::Status.eq(status.as_str())
+    // As it stands in SQL: see `calls::literals`.
+    Expr::col((message::Entity, message::Column::Status)).eq(Expr::Constant(status.as_str().into()))
 }
 
 /// A line of the timeline about a message, and about its incident.
