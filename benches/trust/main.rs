@@ -32,6 +32,9 @@ async fn main() -> Result<()> {
     if is_asked("calls") {
         calls::run().await?;
     }
+    if is_asked("trickle") {
+        calls::trickle().await?;
+    }
     if is_asked("row") {
         calls::in_a_row().await?;
     }

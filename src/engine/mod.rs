@@ -201,7 +201,7 @@ impl Engine {
                     let until =
                         |at: DateTime<Utc>| (at - self.clock.now()).to_std().unwrap_or_default().clamp(BREATH, POLL);
                     // Much that waits takes long to look through, and each commit of a storm rings.
-                    let breath = if due == 0 { began.elapsed() * 3 } else { BREATH };
+                    let breath = if due == 0 { began.elapsed() * 9 } else { BREATH };
                     (next.map_or(POLL, until), breath.clamp(BREATH, POLL))
                 }
                 Err(error) => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use entity::{call, call_incident, contact, incident};
+use entity::{call, call_incident, contact};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
@@ -97,17 +97,12 @@ impl Store {
     /// # Errors
     /// If the database does not answer.
     pub async fn undecided(&self, call: CallId) -> Result<Vec<IncidentId>, Error> {
-        let escalating = Query::select()
-            .column(incident::Column::Id)
-            .from(incident::Entity)
-            .and_where(incident::Column::State.eq("escalating"))
-            .to_owned();
         let rows: Vec<Uuid> = call_incident::Entity::find()
             .select_only()
             .column(call_incident::Column::IncidentId)
             .filter(call_incident::Column::CallId.eq(call.0))
             .filter(call_incident::Column::Said.eq(Said::Unanswered.as_str()))
-            .filter(call_incident::Column::IncidentId.in_subquery(escalating))
+            .filter(calls::queue::escalates())
             .order_by_asc(call_incident::Column::Ordinal)
             .into_tuple()
             .all(&self.read)
@@ -175,11 +170,6 @@ impl Store {
 
 /// What is being spoken in a call that somebody else has taken meanwhile, or that is over.
 pub(super) fn interrupted() -> SelectStatement {
-    let not_escalating = Query::select()
-        .column(incident::Column::Id)
-        .from(incident::Entity)
-        .and_where(incident::Column::State.ne("escalating"))
-        .to_owned();
     let answered = Query::select()
         .column(call::Column::Id)
         .from(call::Entity)
@@ -191,7 +181,7 @@ pub(super) fn interrupted() -> SelectStatement {
         .from(call_incident::Entity)
         .and_where(Expr::col(call_incident::Column::CallId).in_subquery(answered))
         .and_where(call_incident::Column::Said.eq(Said::Speaking.as_str()))
-        .and_where(Expr::col(call_incident::Column::IncidentId).in_subquery(not_escalating))
+        .and_where(calls::queue::state_of_carried().ne("escalating"))
         .order_by(call_incident::Column::CallId, Order::Asc)
         .to_owned()
 }

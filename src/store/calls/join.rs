@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{CallStatus, NewCall, line, number, of_call, queue::escalating, status_in};
+use super::{CallStatus, NewCall, line, number, of_call, queue::escalates, status_in};
 use crate::{
     escalation::Position,
     id::{self, CallId, ContactId, IncidentId},
@@ -152,7 +152,7 @@ pub(super) async fn hand_on(
     let carried = call_incident::Entity::find()
         .filter(call_incident::Column::CallId.eq(from.id))
         .filter(which)
-        .filter(call_incident::Column::IncidentId.in_subquery(escalating()))
+        .filter(escalates())
         .order_by_asc(call_incident::Column::Ordinal)
         .all(tx)
         .await?;

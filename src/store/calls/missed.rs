@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::{call, call_incident};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::queue::escalating;
+use super::queue::escalates;
 use crate::{
     id::{ContactId, IncidentId, MessageId},
     phone::PhoneNumber,
@@ -20,7 +20,7 @@ pub(super) async fn text(tx: &Tx, call: &call::Model, now: DateTime<Utc>) -> Res
     let carried = call_incident::Entity::find()
         .filter(call_incident::Column::CallId.eq(call.id))
         .filter(call_incident::Column::TextIfMissed.is_not_null())
-        .filter(call_incident::Column::IncidentId.in_subquery(escalating()))
+        .filter(escalates())
         .order_by_asc(call_incident::Column::Ordinal)
         .all(tx)
         .await?;

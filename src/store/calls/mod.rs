@@ -18,7 +18,7 @@ use entity::{call, call_incident, incident};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select,
-    sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
+    sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr, SubQueryStatement},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -400,15 +400,19 @@ fn of_round(rows: &[OfRound], stage: Stage) -> (Calls, Option<DateTime<Utc>>) {
     (if nothing_left { Calls::NoWayOut } else { Calls::Placed }, ended)
 }
 
-/// The calls that live and carry the incident of the row outside.
+/// The calls that live and carry the incident of the row outside: looked up for each, as in `queue`.
 pub(super) fn live_of_incident() -> SelectStatement {
-    let of = |column: call_incident::Column| (call_incident::Entity, column);
+    let of = |column: call_incident::Column| Expr::col((call_incident::Entity, column));
+    let status = Query::select()
+        .column((call::Entity, call::Column::Status))
+        .from(call::Entity)
+        .and_where(Expr::col((call::Entity, call::Column::Id)).eq(of(call_incident::Column::CallId)))
+        .to_owned();
     Query::select()
         .expr(Expr::val(1))
         .from(call_incident::Entity)
-        .inner_join(call::Entity, Expr::col(of(call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)))
-        .and_where(Expr::col(of(call_incident::Column::IncidentId)).equals((incident::Entity, incident::Column::Id)))
-        .and_where(status_in(&CallStatus::LIVE))
+        .and_where(of(call_incident::Column::IncidentId).equals((incident::Entity, incident::Column::Id)))
+        .and_where(Expr::from(SubQueryStatement::from(status)).is_in(literals(&CallStatus::LIVE)))
         .to_owned()
 }
 

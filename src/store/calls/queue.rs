@@ -8,7 +8,7 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     Select,
-    sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement},
+    sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement, SubQueryStatement},
 };
 use uuid::Uuid;
 
@@ -267,14 +267,6 @@ fn with_policy() -> Select<call::Entity> {
         .filter(call_incident::Column::Ordinal.eq(0))
 }
 
-pub(super) fn escalating() -> SelectStatement {
-    Query::select()
-        .column(incident::Column::Id)
-        .from(incident::Entity)
-        .and_where(incident::Column::State.eq("escalating"))
-        .to_owned()
-}
-
 /// That something the call carries still escalates.
 fn still_needed() -> Condition {
     Condition::all().add(Expr::exists(needing_it()))
@@ -282,7 +274,7 @@ fn still_needed() -> Condition {
 
 /// That something else it carries still escalates. `incident` itself may have gone on to other people.
 pub(super) fn needed_by_another(incident: IncidentId) -> Condition {
-    let another = Expr::col((incident::Entity, incident::Column::Id)).ne(incident.0);
+    let another = Expr::col((call_incident::Entity, call_incident::Column::IncidentId)).ne(incident.0);
     Condition::all().add(Expr::exists(needing_it().and_where(another).to_owned()))
 }
 
@@ -291,16 +283,28 @@ fn needing_it() -> SelectStatement {
     Query::select()
         .expr(Expr::val(1))
         .from(call_incident::Entity)
-        .inner_join(
-            incident::Entity,
-            Expr::col((incident::Entity, incident::Column::Id))
-                .equals((call_incident::Entity, call_incident::Column::IncidentId)),
-        )
         .and_where(
             Expr::col((call_incident::Entity, call_incident::Column::CallId)).equals((call::Entity, call::Column::Id)),
         )
-        .and_where(Expr::col((incident::Entity, incident::Column::State)).eq("escalating"))
+        .and_where(escalates())
         .to_owned()
+}
+
+/// That the incident which a call carries still escalates.
+pub(in crate::store) fn escalates() -> Expr {
+    state_of_carried().eq("escalating")
+}
+
+/// The state of the incident which a call carries: looked up for each, and never joined. SQLite begins a join of the
+/// two at all that escalate, which takes each look at n calls n times n steps.
+pub(in crate::store) fn state_of_carried() -> Expr {
+    let its = Expr::col((call_incident::Entity, call_incident::Column::IncidentId));
+    let state = Query::select()
+        .column((incident::Entity, incident::Column::State))
+        .from(incident::Entity)
+        .and_where(Expr::col((incident::Entity, incident::Column::Id)).eq(its))
+        .to_owned();
+    SubQueryStatement::from(state).into()
 }
 
 /// That no other call is on the line of the same person.
