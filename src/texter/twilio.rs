@@ -135,20 +135,28 @@ impl TwilioWay {
                 }
                 Outcome::Refused { why, permanent: blame.is_permanent() }
             }
-            Sending::TryLater { look_first: true, why, .. } | Sending::Unknown { why } => {
-                self.hears(shared, Heard::Silence { why: why.clone() });
-                // Whether it has it is asked at once, and whether it is back.
-                self.look.notify_one();
+            Sending::TryLater { after, look_first: true, why } => {
+                self.rests(shared, message.id, after, &why);
+                Outcome::Unknown { why }
+            }
+            Sending::Unknown { why } => {
+                self.rests(shared, message.id, None, &why);
                 Outcome::Unknown { why }
             }
             Sending::TryLater { after, look_first: false, why } => {
-                let times = self.standing.borrow().times();
-                let wait = TimeDelta::from_std(pause(after, times + 1, chance(message.id))).unwrap_or(VALID);
-                self.hears(shared, Heard::Busy { why: why.clone(), wait });
-                self.look.notify_one();
+                self.rests(shared, message.id, after, &why);
                 Outcome::Refused { why, permanent: false }
             }
         }
+    }
+
+    /// Gives it nothing for a while, so that what comes next goes another way; longer each time, until it has taken
+    /// a text. Whether it answers at all, and whether it has this one, is asked at once.
+    fn rests(&self, shared: &Shared, id: MessageId, asked: Option<Duration>, why: &str) {
+        let times = self.standing.borrow().times();
+        let wait = TimeDelta::from_std(pause(asked, times + 1, chance(id))).unwrap_or(VALID);
+        self.hears(shared, Heard::Busy { why: why.to_owned(), wait });
+        self.look.notify_one();
     }
 
     fn taken(

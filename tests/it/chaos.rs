@@ -321,7 +321,7 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
 /// Has a text sent; asks again under the same key until it is accepted. Returns its identifier.
 async fn text(h: &mut Harness, n: u32) -> Result<String> {
     let message = json!({ "to": ANA, "text": format!("Text {n}"), "expires": 3600 });
-    let (since, key) = (Instant::now(), format!("text {n}"));
+    let (since, key) = (Instant::now(), format!("text-{n}"));
     loop {
         let headers = [("idempotency-key", &*key)];
         let asked = h.server.api.ask_with(Method::POST, "/api/v2/messages", &headers, Some(&message)).await;
