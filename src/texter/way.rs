@@ -30,7 +30,7 @@ pub enum Way {
     /// A GSM modem.
     Modem(ModemWay),
     /// An account of Twilio's.
-    Twilio(TwilioWay),
+    Twilio(Box<TwilioWay>),
 }
 
 /// Changes with whether a way takes texts.
@@ -68,7 +68,7 @@ impl Way {
     /// An account of Twilio's by this name. Asked nothing yet.
     #[must_use]
     pub fn twilio(name: &str, twilio: Twilio, settings: Use) -> Self {
-        Self::Twilio(TwilioWay::new(name, twilio, settings))
+        Self::Twilio(Box::new(TwilioWay::new(name, twilio, settings)))
     }
 
     /// Its name, which rows and figures bear.
