@@ -33,6 +33,7 @@ use crate::{
     speech::{self, Keep, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
     texter::{self, Texter, Way},
+    twilio::Twilio,
     watch::{self, Board, Watcher},
     webhook,
 };
@@ -63,7 +64,10 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let tokens = first::tokens(&config).context("secrets of access tokens")?;
     let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
     let engine = match worth_texting(&config) {
-        Some(worth) => engine.with_texts(worth),
+        Some(worth) => {
+            let board = board.clone();
+            engine.with_texts(worth).with_outages(Arc::new(move |now| board.texts_leave(now)))
+        }
         None => engine,
     };
     let script = Arc::new(Script::new(config.call.keys).context("spoken texts")?);
@@ -133,9 +137,10 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         }
         _ => tracing::error!("no PBX is configured: alerts are kept, and calls wait"),
     }
-    if !config.modems.is_empty() {
+    let ways = ways(&config)?;
+    if !ways.is_empty() {
         let settings = texter_settings(&config, &board, &node, grace);
-        let texter = Texter::new(store.clone(), bus.clone(), clock.clone(), ways(&config), settings);
+        let texter = Texter::new(store.clone(), bus.clone(), clock.clone(), ways, settings);
         texting.spawn(named("texter", texter.run(stop_texting.clone())));
     }
     tasks.spawn(named("watch", {
@@ -174,6 +179,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         watch: board,
         sender: Some(sender),
         compat: Arc::new(api::Compat::of(&config)),
+        twilio: config.twilio.as_ref().and_then(callbacks),
     };
     let limits = Limits {
         body: config.server.body_limit,
@@ -185,6 +191,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         cors_origins: config.server.cors_origins.clone(),
         metrics: config.server.metrics,
         docs: config.server.docs,
+        twilio: config.twilio.as_ref().and_then(callbacks).is_some(),
     };
     let app = api::app(state, limits, metrics);
     let mut http = JoinSet::new();
@@ -344,21 +351,44 @@ fn dialer_settings(
 /// How long a text is worth sending, if there is a way to send one.
 #[must_use]
 pub fn worth_texting(config: &Config) -> Option<chrono::TimeDelta> {
-    (!config.modems.is_empty()).then(|| chrono::TimeDelta::seconds(config.sms.expires.into()))
+    (!config.ways_of_texts().is_empty()).then(|| chrono::TimeDelta::seconds(config.sms.expires.into()))
 }
 
-/// The ways out that texts have, by the configuration.
-fn ways(config: &Config) -> Vec<Way> {
-    config.modems.iter().map(|modem| Way::modem(&modem.name, modem_settings(modem))).collect()
+/// The ways out that texts have, in order, by the configuration.
+fn ways(config: &Config) -> anyhow::Result<Vec<Way>> {
+    let mut ways: Vec<Way> =
+        config.modems.iter().map(|modem| Way::modem(&modem.name, modem_settings(config, modem))).collect();
+    if let Some(account) = &config.twilio {
+        let twilio = Twilio::new(account.settings()).context("twilio")?;
+        ways.push(Way::twilio(&account.name, twilio, twilio_settings(account)));
+    }
+    ways.sort_by_key(|way| config.sms.ways.iter().position(|name| name == way.name()));
+    Ok(ways)
+}
+
+/// Who is believed about texts, if Twilio can reach us.
+fn callbacks(account: &config::Twilio) -> Option<api::Twilio> {
+    let (url, token) = (account.public_url.as_ref()?, account.token.as_ref()?);
+    Some(api::Twilio::new(&account.name, url, token.clone()))
+}
+
+fn twilio_settings(account: &config::Twilio) -> texter::TwilioSettings {
+    texter::TwilioSettings {
+        at_once: account.at_once,
+        numbers: account.numbers(),
+        status_url: account.public_url.as_deref().map(|url| api::twilio_url(url, api::TWILIO_STATUS)),
+        poll: account.poll(),
+    }
 }
 
 /// A modem, by the configuration.
 #[must_use]
-pub fn modem_settings(configured: &config::Modem) -> modem::Settings {
+pub fn modem_settings(config: &Config, configured: &config::Modem) -> modem::Settings {
     let answer = Duration::from_secs(configured.answer_within);
     modem::Settings {
         baud: configured.baud,
         pin: configured.pin.clone(),
+        wrong_pins: Some(config.server.data.join("wrong-pins")),
         smsc: configured.smsc.as_deref().and_then(|smsc| smsc.parse().ok()),
         answer_within: answer,
         prompt_within: answer,

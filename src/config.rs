@@ -6,6 +6,7 @@
 mod check;
 mod sections;
 mod sms;
+mod twilio;
 
 use std::{env, fmt, fs, path::Path};
 
@@ -18,6 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use sections::*;
 pub use sms::{Modem, Order, Sms};
+pub use twilio::Twilio;
 
 use crate::phone::NumberingPlan;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub sms: Sms,
     /// The modems that send them, in order.
     pub modems: Vec<Modem>,
+    /// The account of Twilio's that sends them, too.
+    pub twilio: Option<Twilio>,
     /// How numbers are written.
     pub numbers: Numbers,
     /// What may be dialled.
@@ -81,7 +85,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "server",
     "log",
     "database",
@@ -91,6 +95,7 @@ const SECTIONS: [&str; 20] = [
     "call",
     "sms",
     "modems",
+    "twilio",
     "numbers",
     "destinations",
     "alertmanager",
@@ -153,6 +158,7 @@ impl Config {
             call: section(figment, "call", read),
             sms: section(figment, "sms", read),
             modems: optional(figment, "modems", read).unwrap_or_default(),
+            twilio: optional(figment, "twilio", read),
             numbers: section(figment, "numbers", read),
             destinations: section(figment, "destinations", read),
             alertmanager: section(figment, "alertmanager", read),
@@ -204,10 +210,12 @@ fn is_setting(key: &figment::value::UncasedStr) -> bool {
 }
 
 /// Settings that can be given as the name of a file, by the variable that names it.
-const SECRETS: [(&str, &str); 3] = [
+const SECRETS: [(&str, &str); 5] = [
     ("RINGDOWN_ASTERISK__SECRET_FILE", "asterisk.secret"),
     ("RINGDOWN_DATABASE__URL_FILE", "database.url"),
     ("RINGDOWN_WATCH__HEARTBEAT_URL_FILE", "watch.heartbeat_url"),
+    ("RINGDOWN_TWILIO__TOKEN_FILE", "twilio.token"),
+    ("RINGDOWN_TWILIO__KEY_SECRET_FILE", "twilio.key_secret"),
 ];
 
 /// The same for several secrets, one in a line.

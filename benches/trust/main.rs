@@ -10,6 +10,7 @@ mod intake;
 mod latency;
 mod raw;
 mod resources;
+mod texts;
 
 use std::{path::Path, process::Command};
 
@@ -34,6 +35,9 @@ async fn main() -> Result<()> {
     }
     if is_asked("trickle") {
         calls::trickle().await?;
+    }
+    if is_asked("texts") {
+        texts::run().await?;
     }
     if is_asked("row") {
         calls::in_a_row().await?;

@@ -15,6 +15,7 @@ pub struct Model {
     pub status: String,
     pub report: Option<String>,
     pub reported_at: Option<DateTimeUtc>,
+    pub sid: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -6,12 +6,14 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use crate::{asterisk::Asterisk, parts, secret::secret};
+use crate::{asterisk::Asterisk, parts, secret::secret, twilio::Twilio};
 
 /// A `ringdown.toml` in the making.
 #[derive(Clone, Debug)]
 pub struct Settings {
     table: Table,
+    /// Whether Twilio reaches the server.
+    is_reached: bool,
     /// The key of the API's user `lab`.
     pub key: String,
 }
@@ -40,7 +42,7 @@ impl Settings {
     #[must_use]
     pub fn new() -> Self {
         let key = secret();
-        let mut this = Self { table: Table::new(), key };
+        let mut this = Self { table: Table::new(), is_reached: false, key };
         let sha256 = hex::encode(Sha256::digest(this.key.as_bytes()));
         this.push(
             "api_keys",
@@ -118,6 +120,33 @@ impl Settings {
         )
     }
 
+    /// Sets something of the modem of this name.
+    pub fn of_modem(&mut self, name: &str, key: &str, value: impl Into<Value>) -> &mut Self {
+        let value = value.into();
+        let modems = self.table.get_mut("modems").and_then(Value::as_array_mut).into_iter().flatten();
+        for modem in modems.filter_map(Value::as_table_mut).filter(|modem| modem["name"].as_str() == Some(name)) {
+            modem.insert(key.to_owned(), value.clone());
+        }
+        self
+    }
+
+    /// The account of Twilio's that sends texts from this number, and is asked every second.
+    pub fn twilio(&mut self, twilio: &Twilio, from: &str) -> &mut Self {
+        let (answer, poll): (i64, i64) = (2, 1);
+        self.set("twilio.account", twilio.account.as_str())
+            .set("twilio.token", twilio.token.as_str())
+            .set("twilio.url", twilio.url())
+            .set("twilio.from", from)
+            .set("twilio.answer_within", answer)
+            .set("twilio.poll", poll)
+    }
+
+    /// Twilio reaches the server, and is asked as good as never.
+    pub fn twilio_tells(&mut self) -> &mut Self {
+        self.is_reached = true;
+        self.set("twilio.poll", 3600)
+    }
+
     /// A context of the PBX that calls may ask to land in.
     pub fn connect(&mut self, context: &str) -> &mut Self {
         let place = Table::from_iter([("context".to_owned(), context.into())]);
@@ -129,6 +158,9 @@ impl Settings {
         self.set("server.listen", http.to_string())
             .set("server.data", data.to_string_lossy().as_ref())
             .set("agi.listen", agi.to_string());
+        if self.is_reached {
+            self.set("twilio.public_url", format!("http://{http}"));
+        }
         let chosen = self.table.get("speech").is_some_and(|speech| speech.get("program").is_some());
         if !chosen {
             self.set("speech.program", parts::espeak()?.to_string_lossy().as_ref());

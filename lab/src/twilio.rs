@@ -78,6 +78,8 @@ struct State {
     clock: Clock,
     /// Comes in before each further page is read.
     arriving: VecDeque<Stored>,
+    /// Nobody is answered.
+    silent: bool,
 }
 
 /// A Twilio with one account. Gone when it is dropped.
@@ -103,6 +105,7 @@ impl Twilio {
             requests: Vec::new(),
             clock,
             arriving: VecDeque::new(),
+            silent: false,
         }));
         let (account, token, key) = (sid("AC"), secret(), (sid("SK"), secret()));
         let known = [(&account, &token), (&key.0, &key.1)]
@@ -112,7 +115,13 @@ impl Twilio {
             let mut state = book.lock().unwrap_or_else(PoisonError::into_inner);
             state.requests.push(request.clone());
             let is_known = request.header("authorization").is_some_and(|told| known.iter().any(|known| known == told));
-            let reply = if is_known { state.reply(&own, &request) } else { refuse(401, 20003, "Authenticate") };
+            let reply = if state.silent {
+                Reply::Cut
+            } else if is_known {
+                state.reply(&own, &request)
+            } else {
+                refuse(401, 20003, "Authenticate")
+            };
             std::future::ready(reply)
         });
         Ok(Self { account, token, key, server: server.await?, state })
@@ -131,6 +140,11 @@ impl Twilio {
     /// What happens with the next messages that it is given.
     pub fn fails(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults);
+    }
+
+    /// From now on every connection is cut without an answer, or none any more.
+    pub fn is_silent(&self, silent: bool) {
+        self.state().silent = silent;
     }
 
     /// This number has texted STOP.

@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use super::{
     auth::{self, Access, Caller, From, Sender},
-    compat, error,
+    compat, error, twilio,
 };
 use crate::{
     access::{Scope, address},
@@ -70,6 +70,8 @@ pub struct Limits {
     pub metrics: config::Access,
     /// Who may read `/docs` and `/openapi.json`.
     pub docs: config::Access,
+    /// Whether Twilio may tell of texts.
+    pub twilio: bool,
 }
 
 /// What stands around every request of one server.
@@ -196,6 +198,9 @@ impl Around {
             Sender::Known(caller) if may_import(request, caller) => (Some(limits.import), IMPORT_TIME),
             Sender::Known(_) => (Some(limits.body), limits.time),
             // Nothing else that a stranger says is of interest.
+            _ if limits.twilio && twilio::is_told(request.uri().path()) => {
+                (Some(limits.body.min(twilio::LONGEST)), limits.time)
+            }
             _ if is_login(request.uri().path()) => (Some(limits.body.min(STRANGERS_BODY)), limits.time),
             Sender::Nobody | Sender::Unknown | Sender::Unavailable(_) => (None, limits.time),
         }

@@ -143,19 +143,16 @@ impl Health {
     }
 
     fn texts(&self) -> Part {
-        let modems = self.0.watch.modems();
-        let down: Vec<String> = modems
-            .iter()
-            .filter(|modem| !modem.is_up)
-            .map(|modem| format!("{}: {}", modem.name, modem.detail))
-            .collect();
-        match (modems.len(), down.as_slice()) {
-            (0, _) => part("texts", true, "none are sent: no modem is configured"),
-            (_, []) => {
-                let all = modems.iter().map(|modem| format!("{}: {}", modem.name, modem.detail));
-                part("texts", true, &all.collect::<Vec<_>>().join("; "))
+        let ways = self.0.watch.ways();
+        let told = |way: &watch::WayState| format!("{}: {}", way.name, way.detail);
+        let down: Vec<String> = ways.iter().filter(|way| !way.is_up).map(told).collect();
+        match (ways.len(), down.as_slice()) {
+            (0, _) => part("texts", true, "none are sent: neither a modem nor Twilio is configured"),
+            (_, []) => part("texts", true, &ways.iter().map(told).collect::<Vec<_>>().join("; ")),
+            (_, down) if self.0.watch.texts_leave(self.0.clock.now()) => part("texts", false, &down.join("; ")),
+            (_, down) => {
+                part("texts", false, &format!("no text leaves, whoever is to be called is called: {}", down.join("; ")))
             }
-            (_, down) => part("texts", false, &down.join("; ")),
         }
     }
 

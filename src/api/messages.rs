@@ -361,7 +361,9 @@ pub(super) async fn queue(
 }
 
 fn no_way() -> Problem {
-    Problem::unprocessable("there is no way to send texts: no modem is configured ([[modems]])")
+    Problem::unprocessable(
+        "there is no way to send texts: neither a modem ([[modems]]) nor Twilio ([twilio]) is configured",
+    )
 }
 
 fn shown(message: store::Message) -> Message {

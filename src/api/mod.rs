@@ -50,6 +50,7 @@ mod simulate;
 mod tagged;
 mod targets;
 mod times;
+mod twilio;
 mod users;
 mod version;
 mod webhooks;
@@ -71,6 +72,7 @@ pub use audit::exported;
 pub use auth::Access;
 pub use compat::{Compat, LONGEST_RINGING};
 pub use login::Passwords;
+pub use twilio::{INBOUND as TWILIO_INBOUND, STATUS as TWILIO_STATUS, Twilio, url as twilio_url};
 pub use users::first_password;
 
 use around::{Around, guarded};
@@ -133,6 +135,8 @@ pub struct State {
     pub sender: Option<Sender>,
     /// What the predecessors' routes go by.
     pub compat: Arc<Compat>,
+    /// The account of Twilio's that may tell of texts, if one can reach us.
+    pub twilio: Option<Twilio>,
 }
 
 impl State {
@@ -182,7 +186,7 @@ enum Tag {
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders, channel_events::ChannelEvents),
-    (messages::Messages, messages::ReceivedMessages),
+    (messages::Messages, messages::ReceivedMessages, twilio::Callbacks),
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
@@ -232,7 +236,7 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             reminders::Reminders(with()),
             channel_events::ChannelEvents(with()),
         ),
-        (messages::Messages(with()), messages::ReceivedMessages(with())),
+        (messages::Messages(with()), messages::ReceivedMessages(with()), twilio::Callbacks(with())),
         (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),

@@ -8,14 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::ConfigFile;
 use crate::{
     ami::{self, Notice},
-    app,
+    api, app,
     bus::Bus,
     clock::Clock,
-    config::{Asterisk, Config, Modem},
+    config::{self, Asterisk, Config, Modem},
     engine::Engine,
     modem,
     speech::Speech,
     store::Store,
+    twilio::Twilio,
 };
 
 /// What a part that does not answer is given.
@@ -66,7 +67,10 @@ pub(super) async fn run(file: &ConfigFile) -> anyhow::Result<u8> {
         None => findings.push(bad("PBX", "none is configured", "add a section [asterisk]; until then calls wait")),
     }
     for configured in &config.modems {
-        findings.push(modem(configured).await);
+        findings.push(modem(&config, configured).await);
+    }
+    if let Some(account) = &config.twilio {
+        findings.extend(twilio(account).await);
     }
     let mut failed = false;
     for Finding { what, outcome } in findings {
@@ -184,9 +188,9 @@ fn unreadable(directory: &Path) -> Option<std::path::PathBuf> {
 }
 
 /// Only one can have it open: while the server runs, that is the server.
-async fn modem(configured: &Modem) -> Finding {
+async fn modem(config: &Config, configured: &Modem) -> Finding {
     let what = format!("modem {}", configured.name);
-    let (modem, mut notices) = modem::Modem::start(app::modem_settings(configured));
+    let (modem, mut notices) = modem::Modem::start(app::modem_settings(config, configured));
     let first = async {
         while let Some(notice) = notices.recv().await {
             match notice {
@@ -208,6 +212,32 @@ async fn modem(configured: &Modem) -> Finding {
         Ok(Err(why)) => bad(&what, why, advice),
         Err(_) => bad(&what, "does not answer", advice),
     }
+}
+
+/// Whether the account answers us. Whether it may send is known when it has.
+async fn twilio(account: &config::Twilio) -> Vec<Finding> {
+    let what = account.name.as_str();
+    let advice = "compare twilio.account, token or key with Twilio's console, and see that the internet is there";
+    let answer = match Twilio::new(account.settings()) {
+        Ok(twilio) => twilio.answers().await.map_err(|trouble| trouble.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut findings = vec![match answer {
+        Ok(()) => good(what, format!("answers; texts are asked after every {} s", account.poll().as_secs())),
+        Err(why) => bad(what, why, advice),
+    }];
+    if let Some(public) = &account.public_url {
+        let told =
+            format!("{} is where Twilio tells of texts that come in", api::twilio_url(public, api::TWILIO_INBOUND));
+        let advice =
+            "name it in Twilio's console, at the number or the messaging service; until then they are asked for";
+        findings.push(Finding { what: what.to_owned(), outcome: Outcome::Remark(told, advice) });
+    } else if account.numbers().is_empty() {
+        let detail = "answers are not asked for: the numbers that they come to are not known".to_owned();
+        let advice = "list them in twilio.numbers, or set twilio.public_url";
+        findings.push(Finding { what: what.to_owned(), outcome: Outcome::Remark(detail, advice) });
+    }
+    findings
 }
 
 async fn manager(asterisk: &Asterisk) -> Finding {

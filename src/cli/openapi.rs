@@ -48,5 +48,6 @@ fn document() -> anyhow::Result<String> {
         watch: Board::default(),
         sender: None,
         compat: Arc::default(),
+        twilio: None,
     }))
 }

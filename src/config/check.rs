@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use secrecy::ExposeSecret;
 
-use super::{Asterisk, Config, Policy, Watch, sms};
+use super::{Asterisk, Config, Policy, Watch, sms, twilio};
 use crate::{
     access::{SHORTEST_SECRET, Scopes, token, weak_secret},
     phone::{NumberingPlan, PhoneNumber},
@@ -43,7 +43,11 @@ pub(super) fn check(config: &mut Config, mistakes: &mut Vec<String>) {
     }
     check_watch(&config.watch, &mut wrong);
     sms::check(&config.sms, &mut config.modems, &mut wrong);
-    unique("modems", config.modems.iter().map(|modem| &*modem.name), &mut wrong);
+    if let Some(account) = &config.twilio {
+        twilio::check(account, &mut wrong);
+    }
+    unique("modems and twilio", config.ways_of_texts().into_iter(), &mut wrong);
+    sms::check_order(&config.sms, &config.ways_of_texts(), &mut wrong);
     if let Some(zone) = &config.compat.time_zone
         && let Err(error) = zone.parse::<crate::wallclock::Zone>()
     {
@@ -256,6 +260,13 @@ impl Config {
                 total: destinations.total,
             },
         }
+    }
+
+    /// The names of the ways that texts have: the modems', as they stand there, and Twilio's.
+    #[must_use]
+    pub fn ways_of_texts(&self) -> Vec<&str> {
+        let modems = self.modems.iter().map(|modem| &*modem.name);
+        modems.chain(self.twilio.as_ref().map(|twilio| &*twilio.name)).collect()
     }
 
     /// The database, as it was set or in the data directory.

@@ -1,4 +1,4 @@
-//! Text messages and the modems that send them.
+//! Text messages, the order of the ways that send them, and modems.
 
 use std::{fs, path::PathBuf};
 
@@ -11,8 +11,10 @@ use crate::modem::pdu::Address;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sms {
-    /// Which modem sends what.
+    /// Which way sends what.
     pub order: Order,
+    /// The names of the ways, the first one first; the modems in their order and then Twilio if none are named.
+    pub ways: Vec<String>,
     /// Messages that one text may take; what is longer is cut.
     pub segments: u8,
     /// Seconds for which a text is worth sending.
@@ -25,7 +27,7 @@ pub struct Sms {
     pub retry: u32,
 }
 
-/// Which modem sends what.
+/// Which way sends what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -38,7 +40,15 @@ pub enum Order {
 
 impl Default for Sms {
     fn default() -> Self {
-        Self { order: Order::Failover, segments: 3, expires: 1800, per_hour: 30, reports: true, retry: 5 }
+        Self {
+            order: Order::Failover,
+            ways: Vec::new(),
+            segments: 3,
+            expires: 1800,
+            per_hour: 30,
+            reports: true,
+            retry: 5,
+        }
     }
 }
 
@@ -109,6 +119,16 @@ pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(Stri
         if modem.smsc.as_deref().is_some_and(|smsc| !smsc.starts_with('+') || smsc.parse::<Address>().is_err()) {
             wrong(format!("{place}: smsc is no number such as +393492000200"));
         }
+    }
+}
+
+/// Whether `ways` names each way once, or none.
+pub(super) fn check_order(sms: &Sms, ways: &[&str], wrong: &mut impl FnMut(String)) {
+    let (mut named, mut there): (Vec<&str>, Vec<&str>) = (sms.ways.iter().map(|name| &**name).collect(), ways.to_vec());
+    named.sort_unstable();
+    there.sort_unstable();
+    if !named.is_empty() && named != there {
+        wrong(format!("sms.ways: names each way once: {}", ways.join(", ")));
     }
 }
 

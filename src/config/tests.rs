@@ -187,3 +187,47 @@ fn what_is_wrong_with_a_modem_is_told() {
     assert_eq!(pin, Some("1234"));
     assert!(!format!("{config:?}").contains("1234"));
 }
+
+#[test]
+fn what_is_wrong_with_an_account_of_twilios_is_told() {
+    let told = mistakes(
+        r#"
+        [sms]
+        ways = ["twilio", "gsm2"]
+        [[modems]]
+        name = "gsm"
+        path = "/dev/x"
+        [twilio]
+        account = "AC1"
+        key = "SK1"
+        from = "+15005550006"
+        service = "MG1"
+        numbers = ["5005550006"]
+        url = "http://api.twilio.com"
+        public_url = "alerts.example.org"
+        poll = 0
+        at_once = 0
+        "#,
+    );
+    for expected in [
+        "the account is AC and 32",
+        "key and key_secret go together",
+        "either from or service",
+        "twilio.numbers",
+        "no http:// or https:// address",
+        "needs token",
+        "poll is 1 to 3600",
+        "at_once",
+        "sms.ways: names each way once: gsm, twilio",
+    ] {
+        assert!(told.iter().any(|mistake| mistake.contains(expected)), "{expected} is not in {told:#?}");
+    }
+    let account = "[twilio]\naccount = \"AC0123456789abcdef0123456789abcdef\"\nfrom = \"+15005550006\"\n";
+    let told = mistakes(account);
+    assert!(told.iter().any(|mistake| mistake.contains("a token is not empty")), "{told:?}");
+    let config = Config::from_toml(&format!("{account}token = \"f00dfeed\"\n")).expect("a good configuration");
+    assert!(!format!("{config:?}").contains("f00dfeed"));
+    let twilio = config.twilio.as_ref().expect("an account");
+    assert_eq!((twilio.numbers(), twilio.poll().as_secs()), (vec!["+15005550006".to_owned()], 10));
+    assert_eq!(config.ways_of_texts(), ["twilio"]);
+}

@@ -11,7 +11,7 @@ use super::{Engine, directory::Edition, quiet::quiets};
 use crate::{
     calendar::Calendar,
     escalation::{
-        self, Command, Event, Held, Hush, Note, Opening, Policy, Position, Recipient, State, Step, Target, World,
+        self, Command, Event, Held, Hush, Note, Opening, Policy, Position, Recipient, State, Step, Target, Texts, World,
     },
     id::{CalendarId, ContactId, GroupId, IncidentId, ScheduleId},
     oncall::{self, Duty},
@@ -31,6 +31,8 @@ pub(super) struct Known {
     turn: u32,
     /// How long a text is worth sending; `None` if there is no way to send one.
     texts: Option<TimeDelta>,
+    /// Whether those that are queued leave, or may soon.
+    texts_leave: bool,
     /// Whether its calls are placed in a way of their own.
     alone: bool,
 }
@@ -66,6 +68,7 @@ impl Engine {
             subject,
             turn,
             texts: self.texts,
+            texts_leave: (self.texts_leave)(self.clock.now()),
             alone: policy.is_some_and(|policy| !policy.placing.is_usual()),
         };
         // Whoever has taken it may want to know that it is over.
@@ -159,7 +162,11 @@ impl Known {
             on_call: &|target| self.on_call(target, now),
             calendar: &|id| self.opening(id, now),
             hush: self.hush(now),
-            texts: self.texts.is_some(),
+            texts: match self.texts {
+                None => Texts::Never,
+                Some(_) if self.texts_leave => Texts::Leave,
+                Some(_) => Texts::Wait,
+            },
             turn: self.turn,
         })
     }

@@ -69,9 +69,14 @@ pub struct Engine {
     all_in: Arc<Notify>,
     /// How long a text is worth sending, if there is a way to send one.
     texts: Option<TimeDelta>,
+    /// Whether they leave.
+    texts_leave: TextsLeave,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
+
+/// Tells whether texts leave at an instant, or may soon; not if every way has been away for long.
+pub type TextsLeave = Arc<dyn Fn(DateTime<Utc>) -> bool + Send + Sync>;
 
 /// What was decided about an incident, and the incident as it then is.
 struct Ruling {
@@ -132,13 +137,19 @@ impl Engine {
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let directory = Directory::new(store.clone());
         let (intake, all_in, looked) = (Arc::default(), Arc::default(), Arc::default());
-        Self { store, bus, clock, directory, intake, all_in, texts: None, looked }
+        Self { store, bus, clock, directory, intake, all_in, texts: None, texts_leave: Arc::new(|_| true), looked }
     }
 
     /// The same, where there is a way to send texts, each of which is worth sending for so long.
     #[must_use]
     pub fn with_texts(self, worth: TimeDelta) -> Self {
         Self { texts: Some(worth), ..self }
+    }
+
+    /// The same, where texts may be in the queue and not leave it.
+    #[must_use]
+    pub fn with_outages(self, texts_leave: TextsLeave) -> Self {
+        Self { texts_leave, ..self }
     }
 
     /// Whether there is a way to send texts, and how long one is worth sending.

@@ -5,6 +5,8 @@
 //!
 //! An attempt that found no route is over at once and a round of which no call found one is not
 //! counted, so an outage never uses up a policy, and a number that the trunk refuses holds up nobody else.
+//! Likewise a step that only texts while no text leaves: those that call have their turn at once, and where there are
+//! none it is held until a way is back.
 //!
 //! Time runs from the start of an attempt: the next one comes `attempt_delay` later, the next step
 //! `delay` after the start of the last attempt. A deadline waits while a call of the incident lives.
@@ -22,7 +24,8 @@ use chrono::{DateTime, Utc};
 
 pub use policy::{Connect, Method, OnExhausted, Placing, Policy, Step, Target};
 pub use state::{
-    Actor, Calls, Command, DETOUR, Event, Held, Hush, Note, OVERTIME, Opening, Phase, Position, Recipient, Stage, State,
+    Actor, Calls, Command, DETOUR, Event, Held, Hush, Note, OVERTIME, Opening, Phase, Position, Recipient, Stage,
+    State, Texts,
 };
 
 use crate::id::CalendarId;
@@ -36,8 +39,8 @@ pub struct World<'a> {
     pub calendar: &'a dyn Fn(CalendarId) -> Option<Opening>,
     /// Whether the incident is to stay quiet for now.
     pub hush: Option<Hush>,
-    /// Whether there is a way to send texts.
-    pub texts: bool,
+    /// How it is with texts.
+    pub texts: Texts,
     /// Whose turn it is where people take turns: counts the incidents of the policy.
     pub turn: u32,
 }
@@ -141,6 +144,7 @@ fn due_now(
             (State::Escalating { at, due_at: now + OVERTIME, phase }, Vec::new())
         }
         State::Escalating { at, phase: Phase::Texted, .. } => call_after_texts(policy, world, at, calls, now),
+        State::Escalating { at, phase: Phase::NoWay, .. } => text_at_last(policy, world, at, calls, now),
         State::Escalating { at, .. } => after_attempt(policy, world, at, calls, now),
         State::Acknowledged { at, .. } | State::Exhausted { at, .. } => begin(policy, world, at.run + 1, now),
         State::Held { reason, at, .. } => match world.hush {
@@ -240,8 +244,12 @@ fn after_attempt(
     calls: Calls,
     now: DateTime<Utc>,
 ) -> (State, Vec<Command>) {
-    let attempts = policy.steps_of(at.stage.round).get(at.stage.step as usize).map_or(0, |step| step.attempts);
-    if at.attempt < attempts {
+    let step = policy.steps_of(at.stage.round).get(at.stage.step as usize);
+    // Whether its texts have left is not certain: it does not count.
+    let uncertain = world.texts == Texts::Wait && step.is_some_and(|step| step.method == Method::Sms);
+    if uncertain {
+        run(policy, world, at, calls, now)
+    } else if at.attempt < step.map_or(0, |step| step.attempts) {
         run(policy, world, Position { attempt: at.attempt + 1, ..at }, calls, now)
     } else {
         run(policy, world, first_attempt(next(at.stage)), calls, now)
@@ -260,13 +268,29 @@ fn call_after_texts(
     let recipients = step.map(|step| recipients(step, world, at)).unwrap_or_default();
     match step {
         Some(step) if !recipients.is_empty() => {
-            let text_if_missed = step.text_if_missed && world.texts;
+            let text_if_missed = step.text_if_missed && world.texts != Texts::Never;
             let commands = recipients.into_iter().map(|to| Command::Call { to, at, text_if_missed }).collect();
             (State::Escalating { at, due_at: now + pause(step, at), phase: Phase::Reached }, commands)
         }
         // Nobody is on call any more, or the policy has been edited.
         _ => after_attempt(policy, world, at, calls, now),
     }
+}
+
+/// No text left: now perhaps.
+fn text_at_last(
+    policy: &Policy,
+    world: &World<'_>,
+    at: Position,
+    calls: Calls,
+    now: DateTime<Utc>,
+) -> (State, Vec<Command>) {
+    let (state, mut commands) = run(policy, world, at, calls, now);
+    // Nothing has changed, and has been told.
+    if matches!(state, State::Escalating { at: still, phase: Phase::NoWay, .. } if still == at) {
+        commands.clear();
+    }
+    (state, commands)
 }
 
 fn first_attempt(stage: Stage) -> Position {
@@ -295,10 +319,15 @@ fn run(
     let mut passed_over = 0;
     // When a step that was passed over for its calendars may count again, and the round it is in.
     let mut opens: Option<(DateTime<Utc>, u32)> = None;
+    // The first step of the round that was passed over because no text leaves.
+    let mut untexted: Option<Position> = None;
     loop {
         let steps = policy.steps_of(at.stage.round);
         let Some(step) = steps.get(at.stage.step as usize) else {
             let nobody_at_all = passed_over >= steps.len();
+            if let Some(at) = waits_for_texts(policy, at.stage, untexted, nobody_at_all) {
+                return (State::Escalating { at, due_at: now + DETOUR, phase: Phase::NoWay }, commands);
+            }
             if let (true, Some((until, round))) = (nobody_at_all, opens) {
                 let at = Stage { round, step: 0, ..at.stage };
                 commands.push(Command::Note(Note::Held { reason: Held::OutsideCalendars, until }));
@@ -319,7 +348,7 @@ fn run(
             } else if !counted {
                 commands.push(Command::Note(Note::RoundNotCounted { round }));
             }
-            passed_over = 0;
+            (passed_over, untexted) = (0, None);
             at = first_attempt(Stage { round, step: 0, ..at.stage });
             continue;
         };
@@ -329,8 +358,9 @@ fn run(
                 let first = opens.map_or(changes, |(earliest, _)| earliest.min(changes));
                 opens = Some((first, at.stage.round));
             }
-        } else if step.method == Method::Sms && !world.texts {
+        } else if step.method == Method::Sms && world.texts != Texts::Leave {
             commands.push(Command::Note(Note::NoWayToText { at: at.stage }));
+            untexted = untexted.or((world.texts == Texts::Wait).then_some(at));
         } else {
             let recipients = recipients(step, world, at);
             if !recipients.is_empty() {
@@ -343,6 +373,17 @@ fn run(
     }
 }
 
+/// Where a round is held at its end because of a step that could not text: at its beginning if there was nothing else
+/// in it, and at that step if nothing comes after the round. The last resort is not kept waiting.
+fn waits_for_texts(policy: &Policy, end: Stage, untexted: Option<Position>, nobody_at_all: bool) -> Option<Position> {
+    let untexted = untexted?;
+    if end.round + 1 >= policy.rounds() {
+        return Some(if nobody_at_all { first_attempt(Stage { step: 0, ..end }) } else { untexted });
+    }
+    let last_resort_comes = policy.rounds() > policy.repeat.saturating_add(1);
+    (nobody_at_all && !last_resort_comes).then(|| first_attempt(Stage { step: 0, ..end }))
+}
+
 /// Everything that an attempt sends out.
 fn attempt(
     step: &Step,
@@ -353,21 +394,23 @@ fn attempt(
     now: DateTime<Utc>,
 ) -> (State, Vec<Command>) {
     let text = |to: &Recipient| Command::Text { to: to.clone(), at };
-    let text_if_missed = step.text_if_missed && world.texts;
+    let text_if_missed = step.text_if_missed && world.texts != Texts::Never;
     let call = |to: &Recipient| Command::Call { to: to.clone(), at, text_if_missed };
     let (mut due_at, mut phase) = (now + pause(step, at), Phase::Reached);
-    match &step.method {
-        // Without a way to send texts nobody should wait for an answer to one.
-        Method::SmsThenCall { wait } if world.texts => {
+    match (&step.method, world.texts) {
+        (Method::SmsThenCall { wait }, Texts::Leave) => {
             commands.extend(recipients.iter().map(text));
             (due_at, phase) = (now + *wait, Phase::Texted);
         }
-        Method::CallAndSms if world.texts => {
+        // Nobody should wait for an answer to a text that does not leave; it may all the same.
+        (Method::SmsThenCall { .. }, Texts::Wait) | (Method::CallAndSms, Texts::Leave | Texts::Wait) => {
             commands.extend(recipients.iter().map(text));
             commands.extend(recipients.iter().map(call));
         }
-        Method::Sms => commands.extend(recipients.iter().map(text)),
-        Method::Call | Method::SmsThenCall { .. } | Method::CallAndSms => commands.extend(recipients.iter().map(call)),
+        (Method::Sms, _) => commands.extend(recipients.iter().map(text)),
+        (Method::Call | Method::SmsThenCall { .. } | Method::CallAndSms, _) => {
+            commands.extend(recipients.iter().map(call));
+        }
     }
     (State::Escalating { at, due_at, phase }, commands)
 }

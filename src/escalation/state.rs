@@ -86,6 +86,8 @@ pub enum Phase {
     Reached,
     /// Its texts have left; calls follow at the deadline.
     Texted,
+    /// Nothing of it has left: it only texts, and no text leaves. At the deadline that is looked at again.
+    NoWay,
 }
 
 /// A step of a round of a run. A run is one pass through the whole policy; an incident that pages
@@ -330,6 +332,17 @@ pub enum Note {
         /// When.
         due_at: DateTime<Utc>,
     },
+}
+
+/// How it is with texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// There is no way to send any.
+    Never,
+    /// There is one, and it has been away for long: they would wait.
+    Wait,
+    /// They leave.
+    Leave,
 }
 
 /// That something is to stay quiet for now.

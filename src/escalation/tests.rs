@@ -24,7 +24,7 @@ fn evening() -> DateTime<Utc> {
 
 /// The world, with these people in it and nothing else of note.
 fn world<'a>(on_call: &'a dyn Fn(&Target) -> Vec<Recipient>) -> World<'a> {
-    World { on_call, calendar: &|_| None, hush: None, texts: false, turn: 0 }
+    World { on_call, calendar: &|_| None, hush: None, texts: Texts::Never, turn: 0 }
 }
 
 fn trigger(

@@ -130,7 +130,7 @@ impl Device {
                 _ => self.identity.serial = said,
             }
         }
-        match sim::unlock(self, &settings.path, settings.pin.as_ref()).await? {
+        match sim::unlock(self, settings).await? {
             Sim::Ready => {}
             Sim::PinRequired => return Err(DeviceError::Sim(Sim::PinRequired, "the SIM still wants a PIN".to_owned())),
             Sim::PukRequired => {

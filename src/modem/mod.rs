@@ -48,6 +48,8 @@ pub struct Settings {
     pub baud: u32,
     /// The SIM's, 4 to 8 digits, if it has one.
     pub pin: Option<SecretString>,
+    /// A file that knows across starts which PINs were not accepted; without one that is known until the process ends.
+    pub wrong_pins: Option<PathBuf>,
     /// The service centre, if not the one that the SIM knows.
     pub smsc: Option<Address>,
     /// For the answer to a command, of the modem alone.
@@ -72,6 +74,7 @@ impl Settings {
             path: path.into(),
             baud: 115_200,
             pin: None,
+            wrong_pins: None,
             smsc: None,
             answer_within: Duration::from_secs(10),
             prompt_within: Duration::from_secs(10),

@@ -1,21 +1,26 @@
 //! The SIM's PIN: entered once, and never so often that the SIM locks itself.
 
 use std::{
-    path::{Path, PathBuf},
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 use super::{
+    Settings,
     at::{AtError, Command, Reason, Refusal},
     device::{Device, DeviceError},
     health::Sim,
 };
 
-/// The PINs that were entered and not accepted, with the path of the modem. It outlives every connection and
-/// every task: each further try could be the last one.
-static ENTERED: Mutex<Vec<(PathBuf, SecretString)>> = Mutex::new(Vec::new());
+/// Digests of the PINs that were entered and not accepted, with the path of the modem. It outlives every connection
+/// and every task, and where there is a file for it the process, too: each further try could be the last one.
+static ENTERED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// With fewer tries left than this no PIN is entered: the last one belongs to a person.
 const TRIES_LEFT: u8 = 2;
 
@@ -27,17 +32,26 @@ const STATE: Command = Command::fixed("AT+CPIN?");
 const TRIES: [Command; 2] = [Command::fixed("AT+CPINR=\"SIM PIN\""), Command::fixed("AT^CPIN?")];
 
 /// Makes the SIM ready, if it can be.
-pub(super) async fn unlock(device: &mut Device, path: &Path, pin: Option<&SecretString>) -> Result<Sim, DeviceError> {
+pub(super) async fn unlock(device: &mut Device, settings: &Settings) -> Result<Sim, DeviceError> {
     let sim = state(device).await?;
+    let file = settings.wrong_pins.as_deref();
+    if sim == Sim::Ready
+        && let Some(pin) = &settings.pin
+        && was_entered(&digest(&settings.path, pin), file).is_ok_and(|entered| entered)
+    {
+        // It was right, and we died before we could say so; or another was, and all tries are there again.
+        forget(&digest(&settings.path, pin), file).map_err(|error| no_memory(&error))?;
+    }
     if sim != Sim::PinRequired {
         return Ok(sim);
     }
-    let Some(pin) = pin else { return Err(locked("the SIM wants a PIN, and none is configured")) };
+    let Some(pin) = &settings.pin else { return Err(locked("the SIM wants a PIN, and none is configured")) };
     let digits = pin.expose_secret();
     if !DIGITS.contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(locked("the configured PIN is none: a PIN has 4 to 8 digits"));
     }
-    if was_entered(path, pin) {
+    let this = digest(&settings.path, pin);
+    if was_entered(&this, file).map_err(|error| no_memory(&error))? {
         return Err(locked("the configured PIN was not accepted, so it is not entered again"));
     }
     if let Some(left) = tries_left(device).await?
@@ -46,10 +60,10 @@ pub(super) async fn unlock(device: &mut Device, path: &Path, pin: Option<&Secret
         return Err(locked("the SIM allows one more try only, so no PIN is entered: enter it in a telephone"));
     }
     // Whatever happens from here on, this was the one time, unless it was right.
-    remember(path, pin);
+    remember(&this, file).map_err(|error| no_memory(&error))?;
     let enter = Command::new(format!("AT+CPIN=\"{digits}\"")).map_err(|_| locked("the configured PIN is none"))?;
     match device.run(&enter).await {
-        Ok(_) => forget(path, pin),
+        Ok(_) => forget(&this, file).map_err(|error| no_memory(&error))?,
         Err(AtError::Refused(refusal)) => {
             return Err(DeviceError::Sim(Sim::PinRequired, format!("the SIM did not accept the PIN: {refusal}")));
         }
@@ -107,22 +121,50 @@ fn locked(why: &str) -> DeviceError {
     DeviceError::Sim(Sim::PinRequired, why.to_owned())
 }
 
-fn was_entered(path: &Path, pin: &SecretString) -> bool {
-    entered(|entered| entered.iter().any(|one| is(one, path, pin)))
+fn no_memory(error: &io::Error) -> DeviceError {
+    locked(&format!("whether the PIN was entered before cannot be kept in mind, so it is not entered: {error}"))
 }
 
-fn remember(path: &Path, pin: &SecretString) {
-    entered(|entered| entered.push((path.to_owned(), pin.clone())));
+/// What stands for a PIN at a modem.
+fn digest(path: &Path, pin: &SecretString) -> String {
+    let mut digest = Sha256::new();
+    digest.update(path.as_os_str().as_encoded_bytes());
+    digest.update([0]);
+    digest.update(pin.expose_secret());
+    hex::encode(digest.finalize())
 }
 
-fn forget(path: &Path, pin: &SecretString) {
-    entered(|entered| entered.retain(|one| !is(one, path, pin)));
+fn was_entered(this: &str, file: Option<&Path>) -> io::Result<bool> {
+    entered(|entered| Ok(entered.iter().any(|one| one == this) || read(file)?.lines().any(|line| line == this)))
 }
 
-fn is((its_path, its_pin): &(PathBuf, SecretString), path: &Path, pin: &SecretString) -> bool {
-    its_path == path && its_pin.expose_secret() == pin.expose_secret()
+fn remember(this: &str, file: Option<&Path>) -> io::Result<()> {
+    entered(|entered| {
+        entered.push(this.to_owned());
+        let Some(file) = file else { return Ok(()) };
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
+        writeln!(file, "{this}")?;
+        file.sync_all()
+    })
 }
 
-fn entered<T>(with: impl FnOnce(&mut Vec<(PathBuf, SecretString)>) -> T) -> T {
+fn forget(this: &str, file: Option<&Path>) -> io::Result<()> {
+    entered(|entered| {
+        entered.retain(|one| one != this);
+        let Some(path) = file else { return Ok(()) };
+        let others: String = read(file)?.lines().filter(|line| *line != this).map(|line| format!("{line}\n")).collect();
+        fs::write(path, others)
+    })
+}
+
+fn read(file: Option<&Path>) -> io::Result<String> {
+    match file.map(fs::read_to_string) {
+        None => Ok(String::new()),
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Some(read) => read,
+    }
+}
+
+fn entered<T>(with: impl FnOnce(&mut Vec<String>) -> T) -> T {
     with(&mut ENTERED.lock().unwrap_or_else(PoisonError::into_inner))
 }

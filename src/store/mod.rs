@@ -69,7 +69,8 @@ pub use idempotency::{Admission, KeptAnswer, Request};
 pub use incidents::{Change, Content, Decision, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use logins::{NewLogin, Renewed};
 pub use messages::{
-    Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, Report, Segment,
+    Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, Report, Segment, Taken,
+    TextIn,
 };
 pub use nodes::Node;
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};

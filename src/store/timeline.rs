@@ -182,7 +182,7 @@ impl Fact {
                 format!("round {round}, step {step}: outside its calendar, passed over")
             }
             Self::NoWayToText { round, step } => {
-                format!("round {round}, step {step}: only texts, and there is no way to send texts; passed over")
+                format!("round {round}, step {step}: only texts, and no text can leave; passed over")
             }
             Self::Held { why, until } => format!("held until {}: {why}", minute(*until)),
             Self::NoLongerHeld => "no longer held".into(),

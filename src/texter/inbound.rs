@@ -81,7 +81,7 @@ fn show(shared: &Shared, route: &str, health: &Health, was_up: &mut Option<bool>
         (None, Some(operator)) => format!("{operator}{signal}"),
         (None, None) => format!("works{signal}"),
     };
-    shared.settings.watch.modem_is(route, is_up, detail);
+    shared.settings.watch.way_is(route, is_up, detail, shared.clock.now());
     if was_up.replace(is_up) != Some(is_up) {
         tracing::info!(modem = route, is_up, "a modem has changed");
         // What waits may go now, or another way.

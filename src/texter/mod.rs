@@ -4,12 +4,14 @@
 //! between leaves it `sending`, and makes it `unknown` when it comes back. What was refused is tried again, by
 //! another way if there is one; what nobody knows about is sent again only if a person wants it.
 //!
-//! Each way has a worker of its own, so that two send twice as fast; `order` says which sends what. What is most
+//! Each way has workers of its own, so that two send twice as fast; `order` says which sends what. What is most
 //! urgent goes first: the first page about an incident before anything else.
 
 mod body;
 mod inbound;
 mod order;
+mod standing;
+mod twilio;
 mod way;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +21,7 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::{body::body, way::Outcome};
-pub use self::{order::Order, way::Way};
+pub use self::{order::Order, twilio::Settings as TwilioSettings, way::Way};
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
@@ -56,7 +58,7 @@ pub struct Settings {
     pub retry: TimeDelta,
     /// Where texts may go.
     pub rules: Rules,
-    /// Who wants to know how the modems are.
+    /// Who wants to know how the ways are.
     pub watch: Board,
     /// The name of this server.
     pub node: String,
@@ -93,15 +95,19 @@ impl Texter {
         let (mut workers, mut listeners) = (JoinSet::new(), JoinSet::new());
         for way in &mut self.ways {
             let name = way.name().to_owned();
-            self.shared.settings.watch.modem_is(&name, false, "is being opened".into());
+            let now = self.shared.clock.now();
+            self.shared.settings.watch.way_is(&name, false, "is being opened".into(), now);
             if let Some(notices) = way.take_notices() {
                 listeners.spawn(inbound::listen(Arc::clone(&self.shared), name, notices));
             }
         }
         let ways: Arc<[Way]> = self.ways.into();
         for place in 0..ways.len() {
-            let worker = Worker { shared: Arc::clone(&self.shared), ways: Arc::clone(&ways), place };
-            workers.spawn(worker.run(shutdown.clone()));
+            for _ in 0..ways[place].at_once() {
+                let worker = Worker { shared: Arc::clone(&self.shared), ways: Arc::clone(&ways), place };
+                workers.spawn(worker.run(shutdown.clone()));
+            }
+            listeners.spawn(twilio::tend(Arc::clone(&self.shared), Arc::clone(&ways), place));
         }
         listeners.spawn(sweep(Arc::clone(&self.shared), shutdown.clone()));
         shutdown.cancelled().await;
@@ -177,7 +183,7 @@ struct Worker {
 impl Worker {
     async fn run(self, shutdown: CancellationToken) {
         let mut ear = self.shared.bus.listen(Bell::Texts);
-        let mut health = self.way().watch();
+        let mut changes = self.way().watch();
         while !shutdown.is_cancelled() {
             match self.send_one().await {
                 Ok(true) => continue,
@@ -186,7 +192,7 @@ impl Worker {
             }
             tokio::select! {
                 () = ear.rung() => {}
-                _ = health.changed() => {}
+                () = changes.next() => {}
                 () = tokio::time::sleep(POLL) => {}
                 () = shutdown.cancelled() => {}
             }
@@ -200,7 +206,8 @@ impl Worker {
     /// Sends what is most urgent of what is to go this way. `false` if there is nothing.
     async fn send_one(&self) -> Result<bool, store::Error> {
         let Shared { store, clock, settings, .. } = &*self.shared;
-        let up: Vec<bool> = self.ways.iter().map(Way::is_up).collect();
+        let now = clock.now();
+        let up: Vec<bool> = self.ways.iter().map(|way| way.is_up(now)).collect();
         if !up[self.place] {
             return Ok(false);
         }

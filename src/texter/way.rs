@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-use super::{Shared, inbound};
+use super::{
+    Shared, inbound,
+    standing::Standing,
+    twilio::{Settings as Use, TwilioWay},
+};
 use crate::{
     failpoint,
     id::MessageId,
@@ -14,6 +18,7 @@ use crate::{
         pdu::{Address, Submit, Text, Validity, Width},
     },
     store::{self, Message, Segment},
+    twilio::Twilio,
 };
 
 /// Between two tries to write down what has happened already.
@@ -24,6 +29,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub enum Way {
     /// A GSM modem.
     Modem(ModemWay),
+    /// An account of Twilio's.
+    Twilio(Box<TwilioWay>),
+}
+
+/// Changes with whether a way takes texts.
+pub(super) enum Changes {
+    Modem(watch::Receiver<Health>),
+    Twilio(watch::Receiver<Standing>),
 }
 
 /// A GSM modem and its name.
@@ -52,32 +65,50 @@ impl Way {
         Self::Modem(ModemWay { name: name.to_owned(), modem, notices: Some(notices) })
     }
 
+    /// An account of Twilio's by this name. Asked nothing yet.
+    #[must_use]
+    pub fn twilio(name: &str, twilio: Twilio, settings: Use) -> Self {
+        Self::Twilio(Box::new(TwilioWay::new(name, twilio, settings)))
+    }
+
     /// Its name, which rows and figures bear.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
             Self::Modem(way) => &way.name,
+            Self::Twilio(way) => &way.name,
+        }
+    }
+
+    /// How many texts it takes at once.
+    pub(super) fn at_once(&self) -> usize {
+        match self {
+            Self::Modem(_) => 1,
+            Self::Twilio(way) => way.settings.at_once.max(1),
         }
     }
 
     /// Whether it takes texts now.
-    pub(super) fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self, now: DateTime<Utc>) -> bool {
         match self {
             Self::Modem(way) => works(&way.modem.health()),
+            Self::Twilio(way) => way.is_up(now),
         }
     }
 
     /// Changes with whether it takes texts.
-    pub(super) fn watch(&self) -> watch::Receiver<Health> {
+    pub(super) fn watch(&self) -> Changes {
         match self {
-            Self::Modem(way) => way.modem.watch(),
+            Self::Modem(way) => Changes::Modem(way.modem.watch()),
+            Self::Twilio(way) => Changes::Twilio(way.watch()),
         }
     }
 
-    /// What happens with it; once.
+    /// What happens with it, if it tells by itself; once.
     pub(super) fn take_notices(&mut self) -> Option<inbound::Notices> {
         match self {
             Self::Modem(way) => way.notices.take(),
+            Self::Twilio(_) => None,
         }
     }
 
@@ -85,7 +116,19 @@ impl Way {
     pub(super) async fn send(&self, shared: &Shared, message: &Message) -> Outcome {
         match self {
             Self::Modem(way) => way.send(shared, message).await,
+            Self::Twilio(way) => way.send(shared, message).await,
         }
+    }
+}
+
+impl Changes {
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        // Whoever has gone changes no more: then there is the poll.
+        let _ = match self {
+            Self::Modem(health) => health.changed().await,
+            Self::Twilio(standing) => standing.changed().await,
+        };
     }
 }
 

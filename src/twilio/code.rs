@@ -2,6 +2,8 @@
 //!
 //! From its error dictionary (`https://www.twilio.com/docs/api/errors`): those that a text message can meet.
 
+use super::Status;
+
 /// Whose fault it is, and so what helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -11,6 +13,8 @@ pub enum Blame {
     Stopped,
     /// The text's.
     Text,
+    /// Ours, for this destination: what the account may do there, or the number it sends from reaches.
+    Reach,
     /// Ours: the account, what it may do, the number it sends from, or its balance. Every message meets it.
     Account,
     /// Nobody's for long: the same may go well later, or by another way.
@@ -21,11 +25,11 @@ impl Blame {
     /// Whether the same message to the same number would be refused again.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
-        matches!(self, Self::Number | Self::Stopped | Self::Text)
+        matches!(self, Self::Number | Self::Stopped | Self::Text | Self::Reach)
     }
 }
 
-use Blame::{Account, Number, Passing, Stopped, Text};
+use Blame::{Account, Number, Passing, Reach, Stopped, Text};
 
 /// By code, ascending.
 const CODES: &[(u32, Blame, &str)] = &[
@@ -45,10 +49,10 @@ const CODES: &[(u32, Blame, &str)] = &[
     (21212, Account, "the number that it is to be sent from is not valid"),
     (21214, Number, "the number cannot be reached"),
     (21217, Number, "the number does not seem to be valid"),
-    (21219, Account, "a trial account may text verified numbers only"),
+    (21219, Reach, "a trial account may text verified numbers only"),
     (21265, Number, "the number is a short code, which takes no texts from here"),
     (21266, Number, "the number is the one that it is to be sent from"),
-    (21408, Account, "the account may not text this country (see its geographic permissions)"),
+    (21408, Reach, "the account may not text this country (see its geographic permissions)"),
     (21601, Account, "the number that it is to be sent from cannot send texts"),
     (21602, Text, "there is no text"),
     (21603, Account, "there is no number that it is to be sent from"),
@@ -56,11 +60,11 @@ const CODES: &[(u32, Blame, &str)] = &[
     (21605, Text, "the text is too long"),
     (21606, Account, "the number that it is to be sent from cannot send texts, or is not this account's"),
     (21607, Account, "the number that it is to be sent from cannot send texts"),
-    (21608, Account, "a trial account may text verified numbers only"),
+    (21608, Reach, "a trial account may text verified numbers only"),
     (21609, Account, "the address for status callbacks is not valid"),
     (21610, Stopped, "the recipient has stopped texts from here by STOP"),
     (21611, Passing, "too many messages wait to be sent from this number"),
-    (21612, Account, "this number cannot be reached from the one that it is to be sent from"),
+    (21612, Reach, "this number cannot be reached from the one that it is to be sent from"),
     (21614, Number, "the number is not a mobile one"),
     (21617, Text, "the text is longer than 1600 characters"),
     (21619, Text, "there is no text"),
@@ -83,7 +87,7 @@ const CODES: &[(u32, Blame, &str)] = &[
     (30009, Passing, "a segment is missing"),
     (30010, Account, "it costs more than is allowed"),
     (30017, Passing, "the carrier's network is congested"),
-    (30018, Account, "the destination's carrier wants the sender to be registered first"),
+    (30018, Reach, "the destination's carrier wants the sender to be registered first"),
     (30022, Passing, "more than the US carriers' rate for this brand or campaign (A2P 10DLC)"),
     (30023, Passing, "more than the US carriers' daily limit for this brand (A2P 10DLC)"),
     (30024, Account, "the number that it is to be sent from is not set up with the carrier"),
@@ -93,7 +97,7 @@ const CODES: &[(u32, Blame, &str)] = &[
     (30034, Account, "the number that it is to be sent from is not registered for the US (A2P 10DLC)"),
     (30036, Passing, "it was not delivered within its time"),
     (30410, Passing, "the carrier did not answer in time"),
-    (30450, Account, "blocked by Twilio's protection against SMS pumping"),
+    (30450, Reach, "blocked by Twilio's protection against SMS pumping"),
 ];
 
 /// What a code means, if it is a known one.
@@ -101,6 +105,15 @@ const CODES: &[(u32, Blame, &str)] = &[
 pub fn explain(code: u32) -> Option<(Blame, &'static str)> {
     let at = CODES.binary_search_by_key(&code, |(code, ..)| *code).ok()?;
     CODES.get(at).map(|(_, blame, words)| (*blame, *words))
+}
+
+/// How far a message is, in words.
+#[must_use]
+pub fn told(status: Status, error: Option<u32>) -> String {
+    match error.filter(|code| *code > 0) {
+        Some(code) => words(Some(code), ""),
+        None => status.words().to_owned(),
+    }
 }
 
 /// The longest that is told of Twilio's own words, in characters.
@@ -158,14 +171,15 @@ mod tests {
         let blame = |code| explain(code).map(|(blame, _)| blame);
         assert_eq!(blame(21211), Some(Number));
         assert_eq!(blame(21614), Some(Number));
-        assert_eq!(blame(21408), Some(Account));
+        assert_eq!(blame(21408), Some(Reach));
         assert_eq!(blame(21610), Some(Stopped));
-        assert_eq!(blame(21612), Some(Account));
+        assert_eq!(blame(21612), Some(Reach));
+        assert_eq!(blame(30002), Some(Account));
         assert_eq!(blame(30003), Some(Passing));
         assert_eq!(blame(30007), Some(Text));
         assert_eq!(blame(30032), Some(Account));
         assert_eq!(blame(30034), Some(Account));
-        assert!(Number.is_permanent() && Stopped.is_permanent() && Text.is_permanent());
+        assert!([Number, Stopped, Text, Reach].iter().all(|blame| blame.is_permanent()));
         assert!(!Account.is_permanent() && !Passing.is_permanent());
     }
 

@@ -104,6 +104,23 @@ impl Status {
         }
     }
 
+    /// The same in our words.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Accepted | Self::Scheduled | Self::Queued => "Twilio has it",
+            Self::Sending => "it is being handed over to the carrier",
+            Self::Sent => "the carrier has it",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::PartiallyDelivered => "delivered in part",
+            Self::Undelivered => "the carrier could not deliver it",
+            Self::Failed => "Twilio could not hand it over",
+            Self::Canceled => "taken back",
+            Self::Receiving | Self::Received => "it came in",
+            Self::Other => "it is in a state that is not known",
+        }
+    }
+
     /// What it means.
     #[must_use]
     pub const fn fate(self) -> Fate {

@@ -28,7 +28,7 @@ use secrecy::ExposeSecret;
 use self::http::Silence;
 pub use self::{
     callback::{Fields, Incoming, LONGEST_FORM, NOTHING_TO_DO, NotACallback, Progress, callback_url, fields},
-    code::{Blame, explain},
+    code::{Blame, explain, told},
     message::{Fate, Message, Sid, Status},
     settings::{BadSettings, Credentials, Sender, Settings},
     signature::{Algorithm, Content, HEADER, SETTINGS_HEADER, Signed, sign},
@@ -236,6 +236,14 @@ impl Twilio {
     pub async fn status(&self, sid: &Sid) -> Result<Message, Trouble> {
         let answer = self.get(&format!("{}/{sid}.json", self.messages())).await?;
         Message::read(&answer).ok_or_else(|| Trouble::Unclear("the answer is no message".to_owned()))
+    }
+
+    /// Whether it answers us, and knows who we are.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn answers(&self) -> Result<(), Trouble> {
+        self.get(&format!("{}.json?PageSize=1", self.messages())).await.map(drop)
     }
 
     /// Whether Twilio has taken a message after all, of which nobody knew. Only what [`SETTLES`] has passed for

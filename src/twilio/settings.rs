@@ -58,6 +58,14 @@ impl Settings {
         checked_url(&self.url).ok_or(BadSettings::Url)
     }
 
+    /// Whether all of it can be right.
+    ///
+    /// # Errors
+    /// What cannot.
+    pub fn verify(&self) -> Result<(), BadSettings> {
+        self.check().map(drop)
+    }
+
     /// The defaults for an account.
     #[must_use]
     pub fn new(account: impl Into<String>, credentials: Credentials, sender: Sender) -> Self {

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What was kept for too long is removed so often, so much at once.
 const REMOVING: TimeDelta = TimeDelta::hours(1);
 const REMOVED_AT_ONCE: u64 = 1000;
+/// A way of texts that has been away for so long is not waited for: a modem that is restarted needs some seconds.
+const AWAY: TimeDelta = TimeDelta::seconds(30);
 /// States that an open incident can be in, so that their figures are there when there is none.
 const OPEN: [&str; 5] = ["held", "scheduled", "escalating", "acknowledged", "exhausted"];
 const LIVE: [&str; 4] = ["pending", "dialing", "ringing", "answered"];
@@ -46,16 +48,18 @@ struct Known {
     holds_until: Option<DateTime<Utc>>,
     dialer: Option<DateTime<Utc>>,
     roll: Option<Roll>,
-    modems: BTreeMap<String, ModemState>,
+    ways: BTreeMap<String, WayState>,
 }
 
-/// How a modem is.
+/// How a way of texts is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModemState {
+pub struct WayState {
     /// What it is called.
     pub name: String,
     /// Whether it takes texts.
     pub is_up: bool,
+    /// Since when that is so.
+    pub since: DateTime<Utc>,
     /// How it is, in words.
     pub detail: String,
 }
@@ -72,16 +76,26 @@ impl Board {
         self.known().roll = Some(Roll { asked, calls });
     }
 
-    /// A modem is so from now on.
-    pub fn modem_is(&self, name: &str, is_up: bool, detail: String) {
-        let name = name.to_owned();
-        self.known().modems.insert(name.clone(), ModemState { name, is_up, detail });
+    /// A way of texts is so from now on. Returns whether it has come or gone with that.
+    pub fn way_is(&self, name: &str, is_up: bool, detail: String, now: DateTime<Utc>) -> bool {
+        metrics::gauge!("ringdown_text_route_up", "route" => name.to_owned()).set(if is_up { 1 } else { 0 });
+        let mut known = self.known();
+        let before = known.ways.get(name).map(|way| (way.is_up, way.since));
+        let since = before.filter(|(was_up, _)| *was_up == is_up).map_or(now, |(_, since)| since);
+        known.ways.insert(name.to_owned(), WayState { name: name.to_owned(), is_up, since, detail });
+        before.is_some_and(|(was_up, _)| was_up != is_up)
     }
 
-    /// How the modems are, if there are any.
+    /// How the ways of texts are, if there are any.
     #[must_use]
-    pub fn modems(&self) -> Vec<ModemState> {
-        self.known().modems.values().cloned().collect()
+    pub fn ways(&self) -> Vec<WayState> {
+        self.known().ways.values().cloned().collect()
+    }
+
+    /// Whether texts leave, or may soon: a way takes them, or did until not long ago.
+    #[must_use]
+    pub fn texts_leave(&self, now: DateTime<Utc>) -> bool {
+        self.known().ways.values().any(|way| way.is_up || now - way.since < AWAY)
     }
 
     /// What was found at the last look.

@@ -16,7 +16,20 @@ pub const PASSWORD: &str = "correct horse battery";
 /// Which scope each operation needs; none, or any credential (`*`). By hand: whoever changes what is asked
 /// for somewhere changes it here as well.
 const NEEDED: &[(&str, &[&str])] = &[
-    ("", &["compat_health", "compat_root", "create_token", "get_feed", "healthz", "readyz", "revoke_token"]),
+    (
+        "",
+        &[
+            "compat_health",
+            "compat_root",
+            "create_token",
+            "get_feed",
+            "healthz",
+            "readyz",
+            "revoke_token",
+            "twilio_inbound",
+            "twilio_status",
+        ],
+    ),
     ("*", &["get_me", "log_out", "set_my_password"]),
     (
         "access:write",

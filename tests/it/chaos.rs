@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
-use lab::settings::{Settings, Step};
+use lab::{
+    modem::{Modem, Setup},
+    settings::{Settings, Step},
+    slot::Slot,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use ringdown::{clock::Clock, failpoint};
@@ -218,11 +222,16 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
         .enumerate()
         .map(|(n, habit)| (format!("Person {n}"), format!("+393332{n:06}"), habit))
         .collect();
+    let slot = Slot::take().expect("a slot");
+    let slow = Setup { message_takes: Duration::from_millis(100), ..Setup::default() };
+    let modem = texts::plugged_in(&slot, vec![slow]).expect("a modem").remove(0);
+    let path = modem.path().to_owned();
     let setup = |settings: &mut Settings| {
         for number in LAST {
             settings.contact(number, &[number]);
         }
         settings.set("asterisk.ring_timeout", 5).set("call.repeat", 1);
+        settings.modem("gsm", &path).set("sms.per_hour", 10_000).set("sms.retry", 1);
         settings
             .set("destinations.per_contact", 10_000)
             .set("destinations.per_prefix", 100_000)
@@ -243,6 +252,7 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
             h.telephony.net.phone(number).program(PATIENT).await?;
         }
         let (begin, mut ids, mut scheduled, mut deaths) = (Instant::now(), BTreeSet::new(), Vec::new(), 0);
+        let mut texted = Vec::new();
         let mut dies = begin + Duration::from_millis(random.random_range(500..6000));
         let mut n = 0;
         while begin.elapsed() < Duration::from_secs(seconds) {
@@ -257,6 +267,15 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
                 let alert = json!({ "summary": format!("Alert {n}"), "policy": name, "dedup_key": format!("key {n}") });
                 ids.insert(raise_at_last(h, &alert).await?);
             }
+            if n % 2 == 0 {
+                texted.push((text(h, n).await?, format!("Text {n}")));
+            }
+            // Pulled out now and then, and put back after a while.
+            match random.random_range(0..20) {
+                0 => modem.unplug(),
+                1..=5 => modem.plug(),
+                _ => {}
+            }
             if Instant::now() >= dies {
                 h.server.kill().await?;
                 deaths += 1;
@@ -267,7 +286,9 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
             tokio::time::sleep(Duration::from_millis(random.random_range(50..600))).await;
         }
         h.server.revive()?;
+        modem.plug();
         settled(h, &ids).await?;
+        let unknown = no_text_came_twice(h, &modem, &texted).await?;
         let mut placed: BTreeMap<String, usize> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for id in &ids {
@@ -285,14 +306,63 @@ async fn whatever_is_accepted_comes_to_an_end_however_often_the_server_is_killed
             ensure!(rang == 1, "the scheduled call to {number} rang {rang} times");
         }
         println!(
-            "{deaths} deaths in {seconds} s; {} incidents came to their end, {} of them scheduled calls; {} calls rang",
+            "{deaths} deaths in {seconds} s; {} incidents came to their end, {} of them scheduled calls; {} calls rang; \
+             {} texts, {unknown} of them unknown",
             ids.len(),
             scheduled.len(),
-            h.telephony.net.calls().len()
+            h.telephony.net.calls().len(),
+            texted.len()
         );
         Ok(())
     })
     .await;
+}
+
+/// Has a text sent; asks again under the same key until it is accepted. Returns its identifier.
+async fn text(h: &mut Harness, n: u32) -> Result<String> {
+    let message = json!({ "to": ANA, "text": format!("Text {n}"), "expires": 3600 });
+    let (since, key) = (Instant::now(), format!("text-{n}"));
+    loop {
+        let headers = [("idempotency-key", &*key)];
+        let asked = h.server.api.ask_with(Method::POST, "/api/v2/messages", &headers, Some(&message)).await;
+        if let Ok((status, answer)) = asked {
+            if status.is_success() {
+                return Ok(answer["items"][0]["id"].as_str().context("a message")?.to_owned());
+            }
+            ensure!(status.is_server_error() || status == 409, "{status}: {answer}");
+        }
+        h.server.revive()?;
+        ensure!(since.elapsed() < SETTLES, "text {n} is not taken");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Every text is sent, once, or nobody knows whether it was. Returns of how many nobody does.
+async fn no_text_came_twice(h: &mut Harness, modem: &Modem, texted: &[(String, String)]) -> Result<usize> {
+    let (since, mut unknown) = (Instant::now(), 0);
+    for (id, _) in texted {
+        loop {
+            ensure!(since.elapsed() < SETTLES, "the text {id} has not come to an end");
+            h.server.revive()?;
+            let asked = h.server.api.get(&format!("/api/v2/messages/{id}")).await;
+            match asked.as_ref().ok().and_then(|message| message["status"].as_str()) {
+                Some("sent" | "delivered") => break,
+                Some("unknown") => {
+                    unknown += 1;
+                    break;
+                }
+                Some("pending" | "sending") | None => tokio::time::sleep(Duration::from_millis(200)).await,
+                Some(other) => anyhow::bail!("the text {id} is {other}"),
+            }
+        }
+    }
+    let came = texts::texts(modem);
+    for (id, text) in texted {
+        let status = h.server.api.get(&format!("/api/v2/messages/{id}")).await?["status"].clone();
+        let times = came.iter().filter(|came| *came == text).count();
+        ensure!(times <= 1 && (times == 1 || status == "unknown"), "{text:?} is {status}, and came {times} times");
+    }
+    Ok(unknown)
 }
 
 /// Has a call placed in some seconds; asks again under the same key until it is accepted.

@@ -1,7 +1,13 @@
 //! The queue of text messages, on both databases: what comes into it with a decision, in which order it goes, what
 //! is claimed once, given up, limited and joined; and what comes in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ringdown::{
@@ -36,6 +42,7 @@ on_both_databases! {
     whoever_misses_a_call_is_texted_once_where_the_step_says_so
     parts_become_a_text_once_in_whatever_order_they_come
     a_night_with_texts_goes_as_it_was_foretold
+    a_night_on_which_no_text_leaves_goes_as_it_was_foretold_and_goes_on_when_one_does
 }
 
 /// A scene in which texts can be sent.
@@ -435,4 +442,54 @@ async fn a_night_with_texts_goes_as_it_was_foretold(database: Database) {
     assert!(happened.iter().any(|line| line.contains("Ben was not texted the alert: there is no number")));
     assert!(matches!(simulation.state, State::Exhausted { .. }));
     assert_eq!(simulation.state, scene.state(id).await);
+}
+
+async fn a_night_on_which_no_text_leaves_goes_as_it_was_foretold_and_goes_on_when_one_does(database: Database) {
+    let (scene, leave) = (scene(&database).await, Arc::new(AtomicBool::new(false)));
+    let leaves = Arc::clone(&leave);
+    let engine = scene.engine.clone().with_outages(Arc::new(move |_| leaves.load(Ordering::Relaxed)));
+    let scene = Scene { engine, ..scene };
+    let ann = Target::Contact(scene.contact("Ann", &[ANN]).await);
+    let wait = TimeDelta::seconds(120);
+    let policy = Policy {
+        steps: vec![
+            Step { method: Method::SmsThenCall { wait }, ..step(std::slice::from_ref(&ann), 1, 60, 60) },
+            Step { method: Method::Sms, ..step(&[ann], 2, 60, 60) },
+        ],
+        ..Policy::default()
+    };
+    scene.policy("night", policy.clone(), true).await;
+    let content = alert("disk").content;
+    let supposed = Supposition { at: evening(), content, turn: 0, rings: TimeDelta::seconds(20), answers: Vec::new() };
+    let simulation = scene.engine.simulate(Some("night"), &policy, &supposed).await.expect("an answer");
+    assert!(simulation.cut, "it is held for longer than is foretold");
+
+    let id = scene.raise(alert("disk")).await;
+    assert_eq!(scene.pending().await.len(), 1, "the call does not wait for a text that does not leave");
+    scene.nobody_answers().await;
+    for _ in 0..20 {
+        assert!(scene.next_deadline().await);
+    }
+    let facts = simulation.happenings.iter().filter_map(|happening| match &happening.what {
+        What::Fact(fact) => Some(format!("{:>4} {}", (happening.at - evening()).num_seconds(), fact.sentence())),
+        What::Call { .. } => None,
+    });
+    let happened = scene.decided(id).await;
+    assert_eq!(facts.collect::<Vec<_>>()[1..], happened[1..]);
+    let last = "  60 round 1, step 2: only texts, and no text can leave; passed over";
+    assert_eq!(happened.last().map(String::as_str), Some(last));
+    // The text of the first step waits all the while, once.
+    assert_eq!(all(&scene).await.len(), 1);
+
+    leave.store(true, Ordering::Relaxed);
+    assert!(scene.next_deadline().await);
+    let page = waiting(&scene, 10).await;
+    assert_eq!(page.len(), 1, "what waits is not queued twice");
+    send(&scene, &page[0], 1).await;
+    scene.nobody_wakes_up().await;
+    let attempts: Vec<String> =
+        scene.decided(id).await.into_iter().filter(|line| line.contains("step 2, attempt")).collect();
+    let told = |second, attempt| format!("{second:>4} round 1, step 2, attempt {attempt}: texting Ann");
+    assert_eq!(attempts, [told(260, 1), told(320, 2)], "both attempts are there still");
+    assert!(matches!(scene.state(id).await, State::Exhausted { .. }));
 }

@@ -2,6 +2,9 @@
 //! between. Without a PBX; what calls and texts is in `calling`.
 
 mod calling;
+mod doubt;
+mod faults;
+mod twilio;
 
 use std::{path::Path, time::Duration};
 
@@ -35,7 +38,11 @@ fn reporting() -> Setup {
     Setup { reports: Some(Status(0)), ..Setup::default() }
 }
 
-fn plugged_in(slot: &Slot, setups: Vec<Setup>) -> Result<Vec<Modem>> {
+/// Modems of a story, with their links in its directory.
+///
+/// # Errors
+/// If there is no pseudo terminal.
+pub fn plugged_in(slot: &Slot, setups: Vec<Setup>) -> Result<Vec<Modem>> {
     let modem = |(nth, setup)| {
         let directory = slot.directory().join(format!("modem-{nth}"));
         std::fs::create_dir_all(&directory)?;
@@ -149,7 +156,8 @@ fn arrived(modem: &Modem) -> Vec<(String, String)> {
     texts
 }
 
-fn texts(modem: &Modem) -> Vec<String> {
+/// The texts that have arrived by a modem, in order.
+pub fn texts(modem: &Modem) -> Vec<String> {
     arrived(modem).into_iter().map(|(_, text)| text).collect()
 }
 

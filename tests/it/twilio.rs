@@ -136,7 +136,7 @@ async fn a_refusal_says_whose_fault_it_is() -> Result<()> {
     let (code, blame, why) = of(scene.send(ANA, TEXT).await);
     assert_eq!((code, blame), (Some(21614), Blame::Number), "{why}");
     let (code, blame, why) = of(scene.send(ANA, TEXT).await);
-    assert_eq!((code, blame), (Some(21408), Blame::Account), "{why}");
+    assert_eq!((code, blame), (Some(21408), Blame::Reach), "{why}");
     let (code, blame, why) = of(scene.send(ANA, TEXT).await);
     assert_eq!((code, blame), (Some(98765), Blame::Account), "{why}");
     assert_eq!(why, "Something about +... (Twilio's error 98765), HTTP 400");

@@ -105,6 +105,9 @@ pub(super) fn in_words(state: &State, commands: &[Command]) -> String {
         State::Escalating { at, due_at, phase: Phase::Texted } => {
             format!("{}#{} texted until {}", place(&at.stage), at.attempt, time(due_at))
         }
+        State::Escalating { at, due_at, phase: Phase::NoWay } => {
+            format!("{}#{} has no way until {}", place(&at.stage), at.attempt, time(due_at))
+        }
         State::Exhausted { at, until: Some(until) } => format!("exhausted at {} until {}", place(at), time(until)),
         State::Escalating { at, due_at, .. } => format!("{}#{} until {}", place(&at.stage), at.attempt, time(due_at)),
         State::Acknowledged { by, at, until: Some(until) } => {

@@ -75,6 +75,7 @@ fn a_state_is_written_by_its_name_and_read_back_as_it_was() {
         (State::Scheduled { due_at: evening(), expires_at: evening() + seconds(900) }, "scheduled"),
         (State::Held { reason: Held::Maintenance, at: stage, until: Some(evening()) }, "held"),
         (State::Escalating { at, due_at: evening(), phase: Phase::Texted }, "escalating"),
+        (State::Escalating { at, due_at: evening(), phase: Phase::NoWay }, "escalating"),
         (State::Exhausted { at: stage, until: Some(evening()) }, "exhausted"),
         (State::Exhausted { at: stage, until: None }, "exhausted"),
     ] {

@@ -7,13 +7,13 @@ use super::{
 use crate::id::CalendarId;
 
 /// What the world is like, beside the people in it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Weather {
     /// Whether calendar 1 is open, and when that changes, in seconds since the evening.
     calendar: Option<(bool, Option<i64>)>,
     /// The second until which all is to be quiet.
     hush: Option<i64>,
-    texts: bool,
+    texts: Texts,
     turn: u32,
     nobody: bool,
 }
@@ -68,7 +68,7 @@ fn by_day() -> Policy {
     Policy { steps: vec![day, step(&[BEN], 1, 1, 120)], ..Policy::default() }
 }
 
-const FAIR: Weather = Weather { calendar: None, hush: None, texts: false, turn: 0, nobody: false };
+const FAIR: Weather = Weather { calendar: None, hush: None, texts: Texts::Never, turn: 0, nobody: false };
 const DAY: Weather = Weather { calendar: Some((true, Some(9000))), ..FAIR };
 const NIGHT: Weather = Weather { calendar: Some((false, Some(5000))), ..FAIR };
 const ENDLESS_NIGHT: Weather = Weather { calendar: Some((false, None)), ..FAIR };
@@ -212,7 +212,7 @@ fn an_acknowledged_incident_that_pages_again_in_a_silence_waits_for_its_end() {
 fn texts_go_first_where_the_step_says_so() {
     let texted = Step { method: Method::SmsThenCall { wait: seconds(120) }, ..step(&[ANN], 2, 300, 300) };
     let policy = Policy { steps: vec![texted], ..Policy::default() };
-    let texts = Weather { texts: true, ..FAIR };
+    let texts = Weather { texts: Texts::Leave, ..FAIR };
     night(
         &policy,
         texts,
@@ -250,9 +250,121 @@ fn texts_go_first_where_the_step_says_so() {
     night(&only, FAIR, "no texts for 0.0.0, call Ben for 0.0.1#1, 0.0.1#1 until 60", &[]);
 }
 
+/// No text leaves, and one may later.
+const OUTAGE: Weather = Weather { texts: Texts::Wait, ..FAIR };
+const MENDED: Weather = Weather { texts: Texts::Leave, ..FAIR };
+
+#[test]
+fn while_no_text_leaves_whoever_is_to_be_called_is_called_at_once() {
+    let texted = Step { method: Method::SmsThenCall { wait: seconds(120) }, ..step(&[ANN], 1, 60, 60) };
+    let policy = Policy { steps: vec![texted], ..Policy::default() };
+    let both = "text Ann for 0.0.0#1, call Ann for 0.0.0#1, 0.0.0#1 until 60";
+    night(&policy, OUTAGE, both, &[(60, OUTAGE, due(), "exhausted at 0.1.0")]);
+    let policy = policy.by_method(&Method::CallAndSms);
+    night(&policy, OUTAGE, both, &[]);
+    // One who misses the call is texted when that is possible.
+    let missed = Step { text_if_missed: true, ..step(&[ANN], 1, 60, 60) };
+    let policy = Policy { steps: vec![missed], ..Policy::default() };
+    night(&policy, OUTAGE, "call or text Ann for 0.0.0#1, 0.0.0#1 until 60", &[]);
+}
+
+#[test]
+fn a_step_that_only_texts_is_held_while_no_text_leaves_and_uses_nothing_up() {
+    let only = Step { method: Method::Sms, ..step(&[ANN], 2, 60, 60) };
+    let policy = Policy { repeat: 1, steps: vec![only], ..Policy::default() };
+    let held = "0.0.0#1 has no way until";
+    let state = night(
+        &policy,
+        OUTAGE,
+        "no texts for 0.0.0, 0.0.0#1 has no way until 10",
+        &[
+            (9, OUTAGE, due(), &format!("{held} 10")),
+            (10, OUTAGE, due(), &format!("{held} 20")),
+            (5000, OUTAGE, due(), &format!("{held} 5010")),
+            (5010, MENDED, due(), "text Ann for 0.0.0#1, 0.0.0#1 until 5070"),
+            (5070, MENDED, due(), "text Ann for 0.0.0#2, 0.0.0#2 until 5130"),
+            // Away again: nobody knows whether the last one has left, and it does not count.
+            (5130, OUTAGE, due(), "no texts for 0.0.0, 0.0.0#1 has no way until 5140"),
+            (5140, MENDED, due(), "text Ann for 0.0.0#1, 0.0.0#1 until 5200"),
+            (5200, MENDED, due(), "text Ann for 0.0.0#2, 0.0.0#2 until 5260"),
+            (5260, MENDED, due(), "text Ann for 0.1.0#1, 0.1.0#1 until 5320"),
+            (5320, OUTAGE, due(), "no texts for 0.1.0, 0.1.0#1 has no way until 5330"),
+        ],
+    );
+    goes_on(
+        &policy,
+        state,
+        &[(5325, OUTAGE, Event::Acknowledged { by: by(ANN) }, "end the calls, person 1 has it at 0.1.0")],
+    );
+}
+
+#[test]
+fn while_no_text_leaves_steps_that_call_have_their_turn_and_the_text_comes_before_the_end() {
+    let only = |who| Step { method: Method::Sms, ..step(&[who], 1, 60, 60) };
+    let policy = Policy { repeat: 1, steps: vec![step(&[ANN], 1, 60, 60), only(BEN)], ..Policy::default() };
+    night(
+        &policy,
+        OUTAGE,
+        "call Ann for 0.0.0#1, 0.0.0#1 until 60",
+        &[
+            (60, OUTAGE, due(), "no texts for 0.0.1, call Ann for 0.1.0#1, 0.1.0#1 until 120"),
+            (120, OUTAGE, due(), "no texts for 0.1.1, 0.1.1#1 has no way until 130"),
+            (130, OUTAGE, due(), "0.1.1#1 has no way until 140"),
+            (140, MENDED, due(), "text Ben for 0.1.1#1, 0.1.1#1 until 200"),
+            (200, MENDED, due(), "exhausted at 0.2.0"),
+        ],
+    );
+    // Neither leaves: both are tried again and again.
+    let no_way_out = || Event::Due { calls: Calls::NoWayOut };
+    let first = Policy { steps: vec![only(BEN), step(&[ANN], 1, 60, 60)], ..Policy::default() };
+    night(
+        &first,
+        OUTAGE,
+        "no texts for 0.0.0, call Ann for 0.0.1#1, 0.0.1#1 until 60",
+        &[
+            (
+                60,
+                OUTAGE,
+                no_way_out(),
+                "round 0 is not counted, no texts for 0.0.0, call Ann for 0.0.1#1, 0.0.1#1 until 120",
+            ),
+            (120, MENDED, no_way_out(), "round 0 is not counted, text Ben for 0.0.0#1, 0.0.0#1 until 180"),
+        ],
+    );
+    // The last resort is not kept waiting.
+    let resort = OnExhausted::LastResort(step(&[EVA], 1, 30, 40));
+    let policy = Policy { on_exhausted: Some(resort), steps: vec![only(ANN)], ..Policy::default() };
+    night(&policy, OUTAGE, "no texts for 0.0.0, the last resort, call Eva for 0.1.0#1, 0.1.0#1 until 40", &[]);
+    let resort = OnExhausted::LastResort(only(EVA));
+    let policy = Policy { on_exhausted: Some(resort), ..policy };
+    night(
+        &policy,
+        OUTAGE,
+        "no texts for 0.0.0, the last resort, no texts for 0.1.0, 0.1.0#1 has no way until 10",
+        &[(10, MENDED, due(), "text Eva for 0.1.0#1, 0.1.0#1 until 70")],
+    );
+}
+
+#[test]
+fn a_closed_calendar_beside_texts_that_do_not_leave_opens_in_time() {
+    let only = Step { method: Method::Sms, ..step(&[BEN], 1, 60, 60) };
+    let policy = Policy { steps: vec![by_day().steps[0].clone(), only], ..Policy::default() };
+    let night_outage = Weather { texts: Texts::Wait, ..NIGHT };
+    let day_outage = Weather { texts: Texts::Wait, ..DAY };
+    night(
+        &policy,
+        night_outage,
+        "0.0.0 is outside its calendar, no texts for 0.0.1, 0.0.0#1 has no way until 10",
+        &[
+            (10, night_outage, due(), "0.0.0#1 has no way until 20"),
+            (20, day_outage, due(), "call Ann for 0.0.0#1, 0.0.0#1 until 80"),
+        ],
+    );
+}
+
 #[test]
 fn whoever_misses_the_call_is_texted_where_the_step_says_so() {
-    let texts = Weather { texts: true, ..FAIR };
+    let texts = Weather { texts: Texts::Leave, ..FAIR };
     let missed = |method| Step { method, text_if_missed: true, ..step(&[ANN], 1, 60, 60) };
     let wait = seconds(120);
     let policy = Policy { steps: vec![missed(Method::Call), step(&[BEN], 1, 60, 60)], ..Policy::default() };

@@ -1,6 +1,7 @@
 //! Text messages: what they are, and looking them up. How one comes into the queue and leaves it is in `queue`,
-//! what becomes of one in `progress`, which status report belongs to which in `reports`. What comes in is in
-//! `inbound`, who wants no texts in `opted_out`, and what stands for an incident in its texts in `codes`.
+//! what becomes of one in `progress`, which status report belongs to which in `reports`, what somebody else sends for
+//! us in `sids`. What comes in is in `inbound`, who wants no texts in `opted_out`, and what stands for an incident in
+//! its texts in `codes`.
 
 mod codes;
 mod inbound;
@@ -8,6 +9,7 @@ mod opted_out;
 mod progress;
 pub(super) mod queue;
 mod reports;
+mod sids;
 
 use std::{fmt, str::FromStr};
 
@@ -24,6 +26,7 @@ pub use inbound::{Inbound, InboundPart};
 pub use progress::Segment;
 pub use queue::NewMessage;
 pub use reports::{Fate, Report};
+pub use sids::{Taken, TextIn};
 
 use super::{Entry, Error, Fact, Page, Store};
 use crate::{

@@ -57,6 +57,7 @@ impl Store {
             status: Set(MessageStatus::Sent.as_str().into()),
             report: Set(None),
             reported_at: Set(None),
+            sid: Set(None),
         };
         self.write(move |tx| {
             Box::pin(async move {

@@ -153,7 +153,7 @@ async fn keep(tx: &Tx, report: Report, now: DateTime<Utc>) -> Result<(), Error> 
     Ok(())
 }
 
-async fn apply(
+pub(super) async fn apply(
     tx: &Tx,
     segment: &message_segment::Model,
     fate: Fate,
@@ -181,7 +181,7 @@ async fn apply(
 }
 
 /// What its parts make of a message that was sent: delivered with the last of them, failed with the first.
-async fn settle(tx: &Tx, id: Uuid, route: &str, now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn settle(tx: &Tx, id: Uuid, route: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let parts = message_segment::Entity::find()
         .filter(message_segment::Column::MessageId.eq(id))
         .filter(message_segment::Column::Route.eq(route))
@@ -205,6 +205,9 @@ async fn settle(tx: &Tx, id: Uuid, route: &str, now: DateTime<Utc>) -> Result<()
         return timeline::write(tx, rows.iter().map(|row| of_message(row, now, fact(row))).collect()).await;
     }
     let delivered = i32::try_from(are(MessageStatus::Delivered).count()).unwrap_or(i32::MAX);
+    // Whoever sends it for us tells of all of it at once.
+    let told_at_once = are(MessageStatus::Delivered).any(|part| part.sid.is_some());
+    let delivered = if told_at_once { i32::MAX } else { delivered };
     let all = sent.add(message::Column::Segments.lte(delivered));
     end(tx, all, MessageStatus::Delivered, now, |row| Fact::TextDelivered { to: to(row) }).await?;
     Ok(())

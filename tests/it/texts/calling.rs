@@ -114,3 +114,28 @@ async fn whoever_misses_the_call_gets_a_text_once_and_the_word_that_it_is_over()
     })
     .await;
 }
+
+#[tokio::test]
+async fn with_every_way_gone_the_call_does_not_wait_for_a_text_that_does_not_leave() {
+    with_a_modem(json!({ "method": "sms_then_call", "wait": 600, "delay": 60 }), async |h, modem| {
+        modem.unplug();
+        until("it is said that no text leaves", LATER, async || {
+            let parts = h.server.api.get("/readyz").await?["parts"].to_string();
+            Ok(parts.contains("no text leaves").then_some(()))
+        })
+        .await?;
+        let id = h.raise("Disk full").await?;
+        h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
+        h.is(&id, "acknowledged").await?;
+        h.phone(ANA).is_hung_up().await?;
+        h.record(&id).await?;
+        // What waited is not needed any more.
+        modem.plug();
+        until("the modem takes texts", LATER, async || Ok(h.server.part_works("texts").await?.then_some(()))).await?;
+        let kinds = h.kinds(&id).await?;
+        ensure!(place(&kinds, "text_queued")? < place(&kinds, "text_canceled")?, "{kinds:?}");
+        assert!(texts(modem).is_empty());
+        Ok(())
+    })
+    .await;
+}
