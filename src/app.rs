@@ -29,10 +29,10 @@ use crate::{
     lifesign, modem,
     notifier::{self, Notifier},
     route::Capacity,
-    script::Script,
+    script::{Script, Texts},
     speech::{self, Keep, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
-    texter::{self, Texter, Way},
+    texter::{self, Texter, Way, Words},
     watch::{self, Board, Watcher},
     webhook,
 };
@@ -134,7 +134,12 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         _ => tracing::error!("no PBX is configured: alerts are kept, and calls wait"),
     }
     if !config.modems.is_empty() {
-        let settings = texter_settings(&config, &board, &node, grace);
+        let words = Words {
+            texts: Texts::new(config.call.keys).context("texts")?,
+            segments: config.sms.segments,
+            link: config.sms.link.clone(),
+        };
+        let settings = texter_settings(&config, words, &board, &node, grace);
         let texter = Texter::new(store.clone(), bus.clone(), clock.clone(), ways(&config), settings);
         texting.spawn(named("texter", texter.run(stop_texting.clone())));
     }
@@ -367,7 +372,7 @@ pub fn modem_settings(configured: &config::Modem) -> modem::Settings {
     }
 }
 
-fn texter_settings(config: &Config, board: &Board, node: &str, grace: Duration) -> texter::Settings {
+fn texter_settings(config: &Config, words: Words, board: &Board, node: &str, grace: Duration) -> texter::Settings {
     let sms = &config.sms;
     texter::Settings {
         order: match sms.order {
@@ -375,6 +380,7 @@ fn texter_settings(config: &Config, board: &Board, node: &str, grace: Duration) 
             config::Order::RoundRobin => texter::Order::RoundRobin,
         },
         segments: sms.segments,
+        words: Arc::new(words),
         per_hour: sms.per_hour,
         reports: sms.reports,
         retry: chrono::TimeDelta::seconds(sms.retry.into()),

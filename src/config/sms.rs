@@ -15,6 +15,8 @@ pub struct Sms {
     pub order: Order,
     /// Messages that one text may take; what is longer is cut.
     pub segments: u8,
+    /// Where more can be read about an incident, `{id}` for which; it stands in the texts about it.
+    pub link: Option<String>,
     /// Seconds for which a text is worth sending.
     pub expires: u32,
     /// Texts to one number in any hour; the first about an incident goes all the same.
@@ -38,7 +40,7 @@ pub enum Order {
 
 impl Default for Sms {
     fn default() -> Self {
-        Self { order: Order::Failover, segments: 3, expires: 1800, per_hour: 30, reports: true, retry: 5 }
+        Self { order: Order::Failover, segments: 3, link: None, expires: 1800, per_hour: 30, reports: true, retry: 5 }
     }
 }
 
@@ -82,6 +84,9 @@ const fn default_sent() -> u64 {
     120
 }
 
+/// What is longer leaves no room for anything else in a text.
+const LONGEST_LINK: usize = 100;
+
 pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(String)) {
     if !(1..=10).contains(&sms.segments) {
         wrong("sms.segments: 1 to 10".into());
@@ -91,6 +96,12 @@ pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(Stri
     }
     if sms.per_hour == 0 || sms.retry == 0 {
         wrong("sms: per_hour and retry are 1 at least".into());
+    }
+    let is_link = |link: &String| {
+        super::check::is_address(link) && link.len() <= LONGEST_LINK && !link.contains(char::is_whitespace)
+    };
+    if !sms.link.as_ref().is_none_or(is_link) {
+        wrong(format!("sms.link: is no http:// or https:// address of at most {LONGEST_LINK} characters"));
     }
     let mut paths = Vec::new();
     for modem in modems {

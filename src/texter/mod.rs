@@ -7,10 +7,10 @@
 //! Each way has a worker of its own, so that two send twice as fast; `order` says which sends what. What is most
 //! urgent goes first: the first page about an incident before anything else.
 
-mod body;
 mod inbound;
 mod order;
 mod way;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +18,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::{body::body, way::Outcome};
-pub use self::{order::Order, way::Way};
+use self::way::Outcome;
+pub use self::{order::Order, way::Way, words::Words};
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
     failpoint,
-    id::MessageId,
+    id::{ContactId, MessageId},
     route::destination::Rules,
     store::{self, Message, Store},
     watch::Board,
@@ -48,6 +48,8 @@ pub struct Settings {
     pub order: Order,
     /// Messages that one text may take.
     pub segments: u8,
+    /// What they say.
+    pub words: Arc<Words>,
     /// Texts to one number in any hour.
     pub per_hour: u32,
     /// Whether the network is asked what became of each.
@@ -167,6 +169,15 @@ async fn try_sweep(shared: &Shared) -> Result<(), store::Error> {
     inbound::look(shared).await
 }
 
+/// In which language somebody is written to.
+async fn language(store: &Store, contact: Option<ContactId>) -> Result<String, store::Error> {
+    let contact = match contact {
+        Some(id) => store.contact(id).await?,
+        None => None,
+    };
+    Ok(contact.map_or_else(|| words::LANGUAGE.to_owned(), |contact| contact.data.language))
+}
+
 /// Sends by one of the ways.
 struct Worker {
     shared: Arc<Shared>,
@@ -224,10 +235,12 @@ impl Worker {
         if let Some(body) = &message.body {
             return Ok(Some(body.clone()));
         }
+        let Shared { store, settings, .. } = &*self.shared;
         let Some(id) = message.incident else { return Ok(None) };
-        let Some(incident) = self.shared.store.incident(id).await? else { return Ok(None) };
-        let code = self.shared.store.code_of(id).await?;
-        Ok(Some(body(message.kind, &incident.content, code, self.shared.settings.segments)))
+        let Some(incident) = store.incident(id).await? else { return Ok(None) };
+        let code = store.code_of(id).await?;
+        let language = language(store, message.contact).await?;
+        Ok(Some(settings.words.about(message.kind, &language, id, &incident.content, code)))
     }
 
     async fn send(&self, message: &Message, up: &[bool]) {

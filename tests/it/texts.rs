@@ -159,7 +159,7 @@ async fn a_step_that_texts_reaches_the_phone_and_is_told_of() -> Result<()> {
     let id = desk.raise("Disk full on db-01").await?;
     let message = desk.about(&id).await?;
     let delivered = desk.is(&message, "delivered").await?;
-    let said = "CRITICAL: Disk full on db-01 #1\nAnswer 4 1 to take it, 5 1 to pass it on, 6 1 if it is over.";
+    let said = "#1 critical: Disk full on db-01. Reply 4 1 = take, 5 1 = pass on, 6 1 = over";
     assert_eq!(arrived(&desk.modems[0]), [(ANA.to_owned(), said.to_owned())]);
     assert_eq!(
         (&delivered["text"], &delivered["route"], &delivered["segments"]),
@@ -177,7 +177,7 @@ async fn a_step_that_texts_reaches_the_phone_and_is_told_of() -> Result<()> {
     // Nobody is left out of the next one's code.
     let other = desk.raise("Fan stopped").await?;
     desk.is(&desk.about(&other).await?, "delivered").await?;
-    assert!(texts(&desk.modems[0])[1].contains("Fan stopped #2"));
+    assert!(texts(&desk.modems[0])[1].starts_with("#2 critical: Fan stopped. "));
     desk.close().await
 }
 
@@ -300,7 +300,7 @@ async fn when_a_modem_comes_back_what_is_late_is_not_sent_and_first_pages_go_fir
     })
     .await?;
     let said = texts(&desk.modems[0]);
-    assert!(said[0].starts_with("CRITICAL: Disk full"), "{said:?}");
+    assert!(said[0].starts_with("#1 critical: Disk full"), "{said:?}");
     let in_time: Vec<String> = (0..20).map(|nth| format!("in time {nth}")).collect();
     assert_eq!(said[1..], in_time, "and the others in their order");
     desk.close().await

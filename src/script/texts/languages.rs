@@ -23,6 +23,7 @@ const ENGLISH: Lines = &[
     ),
     ("missed", "Missed call. {{ page }}"),
     ("no_words", "an alert without words"),
+    ("alerts", "{{ count }} alerts"),
     ("over", "It is over: {{ told }}"),
     ("taken", "Taken by {{ by }}: {{ told }}"),
     ("shift_begins", "You are on call now: {{ schedule }}{% if until %}, until {{ until }}{% endif %}"),
@@ -43,6 +44,7 @@ const ENGLISH: Lines = &[
         "help",
         "{{ take }} = take, {{ pass }} = pass on, {{ end }} = over; one of several with its code: {{ take }} 17. STOP = no more texts",
     ),
+    ("raised", "Thank you: your text is an alert now."),
     ("not_understood", "Not understood."),
 ];
 
@@ -57,6 +59,7 @@ const GERMAN: Lines = &[
     ),
     ("missed", "Verpasster Anruf. {{ page }}"),
     ("no_words", "ein Alarm ohne Worte"),
+    ("alerts", "{{ count }} Alarme"),
     ("over", "Es ist vorbei: {{ told }}"),
     ("taken", "{{ by }} hat übernommen: {{ told }}"),
     ("shift_begins", "Sie haben jetzt Bereitschaft: {{ schedule }}{% if until %}, bis {{ until }}{% endif %}"),
@@ -77,6 +80,7 @@ const GERMAN: Lines = &[
         "help",
         "{{ take }} = übernehmen, {{ pass }} = weitergeben, {{ end }} = erledigt; einen von mehreren mit Nummer: {{ take }} 17. STOPP = keine SMS mehr",
     ),
+    ("raised", "Danke: Ihre SMS ist jetzt ein Alarm."),
     ("not_understood", "Nicht verstanden."),
 ];
 
@@ -91,6 +95,7 @@ const SPANISH: Lines = &[
     ),
     ("missed", "Llamada perdida. {{ page }}"),
     ("no_words", "una alerta sin texto"),
+    ("alerts", "{{ count }} alertas"),
     ("over", "Resuelto: {{ told }}"),
     ("taken", "Lo tiene {{ by }}: {{ told }}"),
     ("shift_begins", "Empieza su guardia: {{ schedule }}{% if until %}, hasta {{ until }}{% endif %}"),
@@ -111,6 +116,7 @@ const SPANISH: Lines = &[
         "help",
         "{{ take }} = lo tomo, {{ pass }} = siguiente, {{ end }} = resuelto; uno de varios con su cifra: {{ take }} 17. STOP = sin SMS",
     ),
+    ("raised", "Gracias: su SMS es ahora una alerta."),
     ("not_understood", "No entendido."),
 ];
 
@@ -125,6 +131,7 @@ const FRENCH: Lines = &[
     ),
     ("missed", "Appel manqué. {{ page }}"),
     ("no_words", "une alerte sans texte"),
+    ("alerts", "{{ count }} alertes"),
     ("over", "C'est terminé: {{ told }}"),
     ("taken", "Pris par {{ by }}: {{ told }}"),
     ("shift_begins", "Votre astreinte commence: {{ schedule }}{% if until %}, jusqu'à {{ until }}{% endif %}"),
@@ -145,6 +152,7 @@ const FRENCH: Lines = &[
         "help",
         "{{ take }} = je prends, {{ pass }} = suivant, {{ end }} = réglé; un parmi plusieurs avec son code: {{ take }} 17. STOP = plus de SMS",
     ),
+    ("raised", "Merci: votre SMS est maintenant une alerte."),
     ("not_understood", "Pas compris."),
 ];
 
@@ -159,6 +167,7 @@ const ITALIAN: Lines = &[
     ),
     ("missed", "Chiamata persa. {{ page }}"),
     ("no_words", "un allarme senza testo"),
+    ("alerts", "{{ count }} allarmi"),
     ("over", "Finito: {{ told }}"),
     ("taken", "Preso da {{ by }}: {{ told }}"),
     ("shift_begins", "Inizia la tua reperibilità: {{ schedule }}{% if until %}, fino a {{ until }}{% endif %}"),
@@ -179,6 +188,7 @@ const ITALIAN: Lines = &[
         "help",
         "{{ take }} = prendo, {{ pass }} = prossimo, {{ end }} = risolto; uno tra tanti col suo codice: {{ take }} 17. STOP = niente SMS",
     ),
+    ("raised", "Grazie: il tuo SMS ora è un allarme."),
     ("not_understood", "Non capito."),
 ];
 
@@ -193,6 +203,7 @@ const DUTCH: Lines = &[
     ),
     ("missed", "Gemiste oproep. {{ page }}"),
     ("no_words", "een melding zonder tekst"),
+    ("alerts", "{{ count }} meldingen"),
     ("over", "Het is voorbij: {{ told }}"),
     ("taken", "Overgenomen door {{ by }}: {{ told }}"),
     ("shift_begins", "Je dienst begint: {{ schedule }}{% if until %}, tot {{ until }}{% endif %}"),
@@ -213,6 +224,7 @@ const DUTCH: Lines = &[
         "help",
         "{{ take }} = neem ik, {{ pass }} = volgende, {{ end }} = opgelost; een van meer met zijn code: {{ take }} 17. STOP = geen sms meer",
     ),
+    ("raised", "Dank: je sms is nu een melding."),
     ("not_understood", "Niet begrepen."),
 ];
 
@@ -224,6 +236,7 @@ const RUSSIAN: Lines = &[
     ),
     ("missed", "Пропущен звонок. {{ page }}"),
     ("no_words", "тревога без текста"),
+    ("alerts", "тревог: {{ count }}"),
     ("over", "Решено: {{ told }}"),
     ("taken", "Взято ({{ by }}): {{ told }}"),
     ("shift_begins", "Ваше дежурство началось: {{ schedule }}{% if until %}, до {{ until }}{% endif %}"),
@@ -244,5 +257,6 @@ const RUSSIAN: Lines = &[
         "help",
         "{{ take }} = беру, {{ pass }} = дальше, {{ end }} = решено; один из нескольких с кодом: {{ take }} 17. СТОП = без SMS",
     ),
+    ("raised", "Спасибо: ваше SMS стало тревогой."),
     ("not_understood", "Не понято."),
 ];

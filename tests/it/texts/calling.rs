@@ -102,14 +102,14 @@ async fn whoever_misses_the_call_gets_a_text_once_and_the_word_that_it_is_over()
         let id = h.raise("Disk full").await?;
         h.phone(ANA).rings().await?.declines().await?;
         let said = texted(modem, 1).await?;
-        assert!(said[0].starts_with("You missed a call. Disk full #1\nAnswer 4 1"), "{said:?}");
+        assert!(said[0].starts_with("Missed call. #1 Disk full. Reply 4 1"), "{said:?}");
         h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
         h.is(&id, "acknowledged").await?;
         h.phone(ANA).is_hung_up().await?;
         h.records(&id).await?;
         h.says(&id, "resolve").await?;
         let said = texted(modem, 2).await?;
-        assert_eq!(said[1], "It is over: Disk full #1");
+        assert_eq!(said[1], "It is over: #1 Disk full");
         Ok(())
     })
     .await;
