@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    agi, ami,
+    agi, ami, answer,
     api::{self, Access, Limits, Passwords, listener},
     bus::Bus,
     clock::Clock,
@@ -32,7 +32,7 @@ use crate::{
     script::{Script, Texts},
     speech::{self, Keep, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
-    texter::{self, Texter, Way, Words},
+    texter::{self, Answers, Texter, Way, Words},
     watch::{self, Board, Watcher},
     webhook,
 };
@@ -140,7 +140,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
             link: config.sms.link.clone(),
         };
         let settings = texter_settings(&config, words, &board, &node, grace);
-        let texter = Texter::new(store.clone(), bus.clone(), clock.clone(), ways(&config), settings);
+        let texter = Texter::new(store.clone(), engine.clone(), bus.clone(), clock.clone(), ways(&config), settings);
         texting.spawn(named("texter", texter.run(stop_texting.clone())));
     }
     tasks.spawn(named("watch", {
@@ -384,10 +384,25 @@ fn texter_settings(config: &Config, words: Words, board: &Board, node: &str, gra
         per_hour: sms.per_hour,
         reports: sms.reports,
         retry: chrono::TimeDelta::seconds(sms.retry.into()),
+        answers: answers(config),
+        plan: config.plan.clone(),
         rules: config.rules(),
         watch: board.clone(),
         node: node.to_owned(),
         grace,
+    }
+}
+
+/// How texts that come in are understood, by the configuration.
+fn answers(config: &Config) -> Answers {
+    let (call, sms) = (&config.call, &config.sms);
+    let (acknowledge, escalate, resolve) = (call.keys.acknowledge, call.keys.escalate, call.keys.resolve);
+    Answers {
+        keys: answer::Keys { acknowledge, escalate, resolve },
+        several: sms.several,
+        pin_to_acknowledge: call.pin_to_acknowledge,
+        limit: answer::Limit { most: sms.answers_per_hour.into(), ..answer::Limit::default() },
+        alerts: sms.alerts.clone(),
     }
 }
 

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::modem::pdu::Address;
+use crate::{
+    answer::{Rule, Several},
+    modem::pdu::Address,
+};
 
 /// How texts are sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +24,12 @@ pub struct Sms {
     pub expires: u32,
     /// Texts to one number in any hour; the first about an incident goes all the same.
     pub per_hour: u32,
+    /// Answers to one number in any hour: two machines that answer each other stop.
+    pub answers_per_hour: u16,
+    /// What an answer that names no incident takes when there are several: all, or it is asked which.
+    pub several: Several,
+    /// Which texts that come in raise an alert.
+    pub alerts: Vec<Rule>,
     /// Whether the network is asked to report what became of a text.
     pub reports: bool,
     /// Seconds from a refused try to the next; then twice as long each time, five minutes at most.
@@ -40,7 +49,7 @@ pub enum Order {
 
 impl Default for Sms {
     fn default() -> Self {
-        Self { order: Order::Failover, segments: 3, link: None, expires: 1800, per_hour: 30, reports: true, retry: 5 }
+        Self { order: Order::Failover, segments: 3, link: None, expires: 1800, per_hour: 30, answers_per_hour: 10, several: Several::All, alerts: Vec::new(), reports: true, retry: 5 }
     }
 }
 
@@ -96,6 +105,11 @@ pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(Stri
     }
     if sms.per_hour == 0 || sms.retry == 0 {
         wrong("sms: per_hour and retry are 1 at least".into());
+    }
+    for (nth, rule) in (1..).zip(&sms.alerts) {
+        if let Some(fault) = rule.fault() {
+            wrong(format!("sms.alerts, number {nth}: {fault}"));
+        }
     }
     let is_link = |link: &String| {
         super::check::is_address(link) && link.len() <= LONGEST_LINK && !link.contains(char::is_whitespace)

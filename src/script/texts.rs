@@ -77,6 +77,11 @@ pub enum Text<'a> {
         /// Nothing open is called so.
         unknown: &'a [u32],
     },
+    /// These are passed on, and nobody is left to call.
+    NobodyLeft {
+        /// These.
+        codes: &'a [u32],
+    },
     /// Which one is meant?
     Which {
         /// What for.
@@ -248,6 +253,7 @@ impl Texts {
                 };
                 line("which", context! { key, codes => listed(codes), code => codes.first() })
             }
+            Text::NobodyLeft { codes } => line("nobody_left", context! { codes => listed(codes) }),
             Text::NothingOpen => line("nothing_open", none),
             Text::NoSuch { codes } => line("no_such", context! { codes => listed(codes) }),
             Text::NotByText => line("not_by_text", none),

@@ -1,4 +1,4 @@
-//! TEXTS: queued messages leave by a way out, what comes in is stored.
+//! TEXTS: queued messages leave by a way out, what comes in is stored, and acted on.
 //!
 //! A message is claimed before its way is asked to send it, so that none is sent twice: a server that dies in
 //! between leaves it `sending`, and makes it `unknown` when it comes back. What was refused is tried again, by
@@ -7,6 +7,7 @@
 //! Each way has a worker of its own, so that two send twice as fast; `order` says which sends what. What is most
 //! urgent goes first: the first page about an incident before anything else.
 
+mod answers;
 mod inbound;
 mod order;
 mod way;
@@ -19,12 +20,14 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::way::Outcome;
-pub use self::{order::Order, way::Way, words::Words};
+pub use self::{answers::Answers, order::Order, way::Way, words::Words};
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
+    engine::Engine,
     failpoint,
     id::{ContactId, MessageId},
+    phone::NumberingPlan,
     route::destination::Rules,
     store::{self, Message, Store},
     watch::Board,
@@ -56,6 +59,10 @@ pub struct Settings {
     pub reports: bool,
     /// From a refused try to the next; then twice as long each time.
     pub retry: TimeDelta,
+    /// How answers are understood.
+    pub answers: Answers,
+    /// How numbers are read.
+    pub plan: NumberingPlan,
     /// Where texts may go.
     pub rules: Rules,
     /// Who wants to know how the modems are.
@@ -69,6 +76,7 @@ pub struct Settings {
 /// What the workers share.
 struct Shared {
     store: Store,
+    engine: Engine,
     bus: Bus,
     clock: Clock,
     settings: Settings,
@@ -83,8 +91,8 @@ pub struct Texter {
 impl Texter {
     /// A texter with these ways out, in order.
     #[must_use]
-    pub fn new(store: Store, bus: Bus, clock: Clock, ways: Vec<Way>, settings: Settings) -> Self {
-        Self { shared: Arc::new(Shared { store, bus, clock, settings }), ways }
+    pub fn new(store: Store, engine: Engine, bus: Bus, clock: Clock, ways: Vec<Way>, settings: Settings) -> Self {
+        Self { shared: Arc::new(Shared { store, engine, bus, clock, settings }), ways }
     }
 
     /// Sends texts until `shutdown`. What is being sent then gets some time to be over.
@@ -106,6 +114,7 @@ impl Texter {
             workers.spawn(worker.run(shutdown.clone()));
         }
         listeners.spawn(sweep(Arc::clone(&self.shared), shutdown.clone()));
+        listeners.spawn(answers::run(Arc::clone(&self.shared), shutdown.clone()));
         shutdown.cancelled().await;
         let done = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(self.shared.settings.grace, done).await.is_err() {
@@ -166,7 +175,7 @@ async fn try_sweep(shared: &Shared) -> Result<(), store::Error> {
     store.messages_left_behind(None, now - STUCK, now).await?;
     store.take_what_is_incomplete(now - inbound::PATIENCE, inbound::join, now).await?;
     store.forget_reports(now - STRAYS).await?;
-    inbound::look(shared).await
+    Ok(())
 }
 
 /// In which language somebody is written to.

@@ -49,6 +49,16 @@ impl Words {
         if is_too_long { self.fitted(language, &said(""), self.segments).0 } else { text }
     }
 
+    /// What is answered to a text.
+    pub(super) fn says(&self, language: &str, text: &Text<'_>) -> String {
+        self.fitted(language, text, self.segments).0
+    }
+
+    /// A text in one message, to stand beside others.
+    pub(super) fn short(&self, language: &str, text: &Text<'_>) -> String {
+        self.fitted(language, text, 1).0
+    }
+
     /// A text in at most so many messages, and whether it takes more all the same.
     fn fitted(&self, language: &str, text: &Text<'_>, segments: u8) -> (String, bool) {
         let count = |text: &str| pdu::Text::split(text, PARTS, pdu::Width::Short).parts().len();

@@ -37,6 +37,7 @@ fn each() -> Vec<Text<'static>> {
         Text::ShiftBegins { schedule: "Web", until: "08:00" },
         Text::ShiftEnds { schedule: "Web", next: "" },
         Text::ShiftEnds { schedule: "Web", next: "Ben" },
+        Text::NobodyLeft { codes },
         Text::NothingOpen,
         Text::NoSuch { codes },
         Text::NotByText,

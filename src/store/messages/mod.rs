@@ -1,7 +1,8 @@
 //! Text messages: what they are, and looking them up. How one comes into the queue and leaves it is in `queue`,
 //! what becomes of one in `progress`, which status report belongs to which in `reports`. What comes in is in
-//! `inbound`, who wants no texts in `opted_out`, and what stands for an incident in its texts in `codes`.
+//! `inbound`, what is done about it in `answers`, who wants no texts in `opted_out`, and what stands for an incident in its texts in `codes`.
 
+pub(super) mod answers;
 mod codes;
 mod inbound;
 mod opted_out;
@@ -17,7 +18,9 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, se
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use answers::{Claim, Told};
 pub use inbound::{Inbound, InboundPart};
+pub use opted_out::OptedOut;
 pub use progress::Segment;
 pub use queue::NewMessage;
 pub use reports::{Fate, Report};

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{FIRST, Message, MessageKind, MessageStatus, codes, of_message, opted_out, read, status_is, to};
 use crate::{
+    escalation::Stage,
     id::{ContactId, IncidentId, MessageId},
     phone::PhoneNumber,
     store::{Error, Fact, Store, timeline, writer::Tx},
@@ -30,8 +31,8 @@ pub struct NewMessage {
     pub number: PhoneNumber,
     /// What it is for.
     pub kind: MessageKind,
-    /// Of which run of its incident's policy it is.
-    pub run: u32,
+    /// Of which step of its incident's policy it is.
+    pub at: Stage,
     /// What it says; `None` if it is to say how things are when it is sent.
     pub body: Option<String>,
     /// Who asked for it.
@@ -259,7 +260,8 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
     let (mut rows, mut entries) = (Vec::new(), Vec::new());
     for Wanted { id, incident, message: new, now } in wanted {
         let (number, kind) = (new.number.as_str().to_owned(), new.kind);
-        let run = incident.map(|_| super::number(new.run));
+        let at = incident.map(|_| [new.at.run, new.at.round, new.at.step].map(super::number));
+        let run = at.map(|[run, ..]| run);
         let like = |kind: MessageKind, status: &str| {
             let incident = incident.map(|id| id.0)?;
             Some((incident, number.clone(), run, kind.as_str().to_owned(), status.to_owned()))
@@ -272,7 +274,7 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
         let is_first = kind == MessageKind::Page && incident.is_some() && !is_known(kind, GONE);
         before.extend(like(kind, WAITS));
         let unwanted = kind != MessageKind::Answer && no_texts.contains(&number);
-        let row = row(id, incident, run, new, if is_first { FIRST } else { kind.priority() }, now);
+        let row = row(id, incident, at, new, if is_first { FIRST } else { kind.priority() }, now);
         let queued = Fact::TextQueued { to: to(&row), number, about: kind.about().into() };
         entries.push(of_message(&row, now, queued));
         rows.push(if unwanted {
@@ -319,7 +321,7 @@ async fn queued_about(tx: &Tx, incidents: Vec<Uuid>) -> Result<Vec<Before>, Erro
 fn row(
     id: MessageId,
     incident: Option<IncidentId>,
-    run: Option<i32>,
+    at: Option<[i32; 3]>,
     new: NewMessage,
     priority: i32,
     now: DateTime<Utc>,
@@ -328,7 +330,7 @@ fn row(
     message::Model {
         id: id.0,
         incident_id: incident.map(|id| id.0),
-        run,
+        run: at.map(|[run, ..]| run),
         contact_id,
         contact_name,
         number: new.number.as_str().to_owned(),
@@ -348,6 +350,8 @@ fn row(
         created_at: now,
         sent_at: None,
         ended_at: None,
+        round: at.map(|[_, round, _]| round),
+        step: at.map(|[.., step]| step),
     }
 }
 
