@@ -1,5 +1,6 @@
 //! Builds everything from the configuration, runs the tasks, stops them in order.
 
+mod cleaning;
 mod first;
 
 use std::{collections::HashMap, fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -30,18 +31,12 @@ use crate::{
     notifier::{self, Notifier},
     route::Capacity,
     script::{Script, Texts},
-    speech::{self, Keep, Speech},
+    speech::{self, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
     texter::{self, Answers, Texter, Way, Words},
     watch::{self, Board, Watcher},
     webhook,
 };
-
-/// Sounds are looked over so often for some that can go.
-const CLEANING: Duration = Duration::from_secs(3600);
-
-/// A server that placed calls and was not seen for so long is forgotten.
-const NODES: chrono::TimeDelta = chrono::TimeDelta::days(7);
 
 /// Bytes of a file that is imported.
 const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
@@ -62,8 +57,9 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let node = first::node(&config).context("the name of this server")?;
     let tokens = first::tokens(&config).context("secrets of access tokens")?;
     let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
+    let texts = Arc::new(Texts::new(config.call.keys).context("texts")?);
     let engine = match worth_texting(&config) {
-        Some(worth) => engine.with_texts(worth),
+        Some(worth) => engine.with_texts(worth).with_notices(Arc::clone(&texts)),
         None => engine,
     };
     let script = Arc::new(Script::new(config.call.keys).context("spoken texts")?);
@@ -111,10 +107,9 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     tasks.spawn(named("notifier", notifier.run(stop_conversations.clone())));
     tasks.spawn(named("events", herald.clone().run(stop_conversations.clone())));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
-    let known = chrono::TimeDelta::hours(config.server.idempotency_hours.into());
     tasks.spawn(named(
         "cleaning",
-        clean(speech.clone(), store.clone(), clock.clone(), keep(&config), known, stop_conversations.clone()),
+        cleaning::clean(speech.clone(), store.clone(), clock.clone(), cleaning::Old::of(&config), stop_conversations.clone()),
     ));
     let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
     let client = connection.as_ref().map(|(client, _)| client.clone());
@@ -135,7 +130,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     }
     if !config.modems.is_empty() {
         let words = Words {
-            texts: Texts::new(config.call.keys).context("texts")?,
+            texts,
             segments: config.sms.segments,
             link: config.sms.link.clone(),
         };
@@ -449,42 +444,6 @@ fn notifier_settings(webhooks: &config::Webhooks) -> notifier::Settings {
         retry: chrono::TimeDelta::seconds(webhooks.retry.into()),
         keep: chrono::TimeDelta::days(webhooks.keep_days.into()),
         keep_dead: chrono::TimeDelta::days(webhooks.keep_dead_days.into()),
-    }
-}
-
-fn keep(config: &Config) -> Keep {
-    Keep {
-        age: Duration::from_secs(config.speech.keep_days * 86_400),
-        bytes: config.speech.keep_megabytes * 1024 * 1024,
-    }
-}
-
-/// Removes sounds that can go, and requests that were answered before the time in which they are `known`.
-async fn clean(
-    speech: Speech,
-    store: Store,
-    clock: Clock,
-    limits: Keep,
-    known: chrono::TimeDelta,
-    shutdown: CancellationToken,
-) {
-    let standing: Vec<String> = ivr::STANDING.iter().map(|&name| name.to_owned()).collect();
-    loop {
-        match speech.clean(limits, clock.now().into(), &standing) {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "sounds were removed"),
-            Err(error) => tracing::warn!(%error, "the sound directory cannot be cleaned"),
-        }
-        if let Err(error) = store.forget_nodes(clock.now() - NODES).await {
-            tracing::warn!(%error, "servers that are long gone cannot be forgotten");
-        }
-        if let Err(error) = store.forget_requests(clock.now() - known).await {
-            tracing::warn!(%error, "old requests cannot be removed");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(CLEANING) => {}
-            () = shutdown.cancelled() => return,
-        }
     }
 }
 

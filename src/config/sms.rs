@@ -32,6 +32,8 @@ pub struct Sms {
     pub alerts: Vec<Rule>,
     /// Whether the network is asked to report what became of a text.
     pub reports: bool,
+    /// Days for which texts are kept, those that were sent and those that came in.
+    pub keep_days: u32,
     /// Seconds from a refused try to the next; then twice as long each time, five minutes at most.
     pub retry: u32,
 }
@@ -49,7 +51,7 @@ pub enum Order {
 
 impl Default for Sms {
     fn default() -> Self {
-        Self { order: Order::Failover, segments: 3, link: None, expires: 1800, per_hour: 30, answers_per_hour: 10, several: Several::All, alerts: Vec::new(), reports: true, retry: 5 }
+        Self { order: Order::Failover, segments: 3, link: None, expires: 1800, per_hour: 30, answers_per_hour: 10, several: Several::All, alerts: Vec::new(), reports: true, keep_days: 90, retry: 5 }
     }
 }
 
@@ -102,6 +104,9 @@ pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(Stri
     }
     if !(60..=604_800).contains(&sms.expires) {
         wrong("sms.expires: 60 to 604800 seconds".into());
+    }
+    if !(1..=3650).contains(&sms.keep_days) {
+        wrong("sms.keep_days: 1 to 3650".into());
     }
     if sms.per_hour == 0 || sms.retry == 0 {
         wrong("sms: per_hour and retry are 1 at least".into());

@@ -41,6 +41,7 @@ use crate::{
     clock::Clock,
     escalation::{self, Actor, Calls, Event, Position, Stage, State},
     id::IncidentId,
+    script::Texts,
     store::{self, Change, Fact, Incident, Said, Saying, Store},
     telemetry::trace,
 };
@@ -67,6 +68,8 @@ pub struct Engine {
     all_in: Arc<Notify>,
     /// How long a text is worth sending, if there is a way to send one.
     texts: Option<TimeDelta>,
+    /// How changes of shifts are told by text; without it they are not.
+    notices: Option<Arc<Texts>>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -130,13 +133,19 @@ impl Engine {
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let directory = Directory::new(store.clone());
         let (intake, all_in, looked) = (Arc::default(), Arc::default(), Arc::default());
-        Self { store, bus, clock, directory, intake, all_in, texts: None, looked }
+        Self { store, bus, clock, directory, intake, all_in, texts: None, notices: None, looked }
     }
 
     /// The same, where there is a way to send texts, each of which is worth sending for so long.
     #[must_use]
     pub fn with_texts(self, worth: TimeDelta) -> Self {
         Self { texts: Some(worth), ..self }
+    }
+
+    /// The same, telling whoever wants to know of their shifts in these words.
+    #[must_use]
+    pub fn with_notices(self, words: Arc<Texts>) -> Self {
+        Self { notices: Some(words), ..self }
     }
 
     /// Whether there is a way to send texts, and how long one is worth sending.

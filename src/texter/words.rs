@@ -1,5 +1,7 @@
 //! What a text about an incident says: in the language of whoever gets it, and no longer than it may be.
 
+use std::sync::Arc;
+
 use crate::{
     id::IncidentId,
     modem::pdu,
@@ -18,7 +20,7 @@ const PARTS: usize = 255;
 #[derive(Debug)]
 pub struct Words {
     /// The templates.
-    pub texts: Texts,
+    pub texts: Arc<Texts>,
     /// Messages that one text may take.
     pub segments: u8,
     /// Where more can be read about an incident, `{id}` for which; nowhere if it is not said.
@@ -41,7 +43,7 @@ impl Words {
             match kind {
                 MessageKind::Over => Text::Over(told),
                 MessageKind::MissedCall => Text::MissedCall(told),
-                MessageKind::Page | MessageKind::Direct | MessageKind::Answer => Text::Page(told),
+                _ => Text::Page(told),
             }
         };
         let (text, is_too_long) = self.fitted(language, &said(&link), self.segments);
@@ -105,7 +107,7 @@ mod tests {
     };
 
     fn words(segments: u8, link: Option<&str>) -> Words {
-        let texts = Texts::new(Keypad::default()).expect("the built-in templates parse");
+        let texts = Arc::new(Texts::new(Keypad::default()).expect("the built-in templates parse"));
         Words { texts, segments, link: link.map(str::to_owned) }
     }
 

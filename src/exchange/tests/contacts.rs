@@ -219,12 +219,12 @@ fn contact() -> impl Strategy<Value = ContactRow> {
             trimmed(),
         ),
         (filled(), truth(), option::of(moment()), nasty(), vec(window, 0..3)),
-        (filled(), filled(), filled(), filled(), vec(number, 1..3), names(), names(), truth()),
+        (filled(), filled(), filled(), filled(), vec(number, 1..3), names(), names(), truth(), truth()),
     )
         .prop_map(|(person, duty, ours)| {
             let (id, name, surname, address, zip_code, city, state, country) = person;
             let (phone_number, enabled, created_time, annotations, on_call_availability) = duty;
-            let (language, time_zone, email, sms_number, numbers, tags, groups, tell_when_over) = ours;
+            let (language, time_zone, email, sms_number, numbers, tags, groups, tell_when_over, tell_shifts) = ours;
             ContactRow {
                 id,
                 name,
@@ -247,6 +247,7 @@ fn contact() -> impl Strategy<Value = ContactRow> {
                 tags,
                 groups,
                 tell_when_over,
+                tell_shifts,
             }
         })
 }

@@ -1,6 +1,7 @@
 //! Text messages: what they are, and looking them up. How one comes into the queue and leaves it is in `queue`,
 //! what becomes of one in `progress`, which status report belongs to which in `reports`. What comes in is in
-//! `inbound`, what is done about it in `answers`, who wants no texts in `opted_out`, and what stands for an incident in its texts in `codes`.
+//! `inbound`, what is done about it in `answers`, who wants no texts in `opted_out`, what is forgotten in
+//! `retention`, and what stands for an incident in its texts in `codes`.
 
 pub(super) mod answers;
 mod codes;
@@ -9,6 +10,7 @@ mod opted_out;
 mod progress;
 pub(super) mod queue;
 mod reports;
+mod retention;
 
 use std::{fmt, str::FromStr};
 
@@ -97,6 +99,8 @@ pub enum MessageKind {
     Direct,
     /// An answer to a text that came in.
     Answer,
+    /// That somebody's shift begins or ends.
+    Shift,
 }
 
 impl MessageKind {
@@ -109,6 +113,7 @@ impl MessageKind {
             Self::Over => "over",
             Self::Direct => "direct",
             Self::Answer => "answer",
+            Self::Shift => "shift",
         }
     }
 
@@ -121,6 +126,7 @@ impl MessageKind {
             Self::Over => "that it is over",
             Self::Direct => "what somebody asked for",
             Self::Answer => "an answer to a text",
+            Self::Shift => "a change of shifts",
         }
     }
 
@@ -134,7 +140,7 @@ impl MessageKind {
         match self {
             Self::Page | Self::MissedCall | Self::Answer => 1,
             Self::Direct => 2,
-            Self::Over => 3,
+            Self::Over | Self::Shift => 3,
         }
     }
 }
