@@ -109,7 +109,13 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
     tasks.spawn(named(
         "cleaning",
-        cleaning::clean(speech.clone(), store.clone(), clock.clone(), cleaning::Old::of(&config), stop_conversations.clone()),
+        cleaning::clean(
+            speech.clone(),
+            store.clone(),
+            clock.clone(),
+            cleaning::Old::of(&config),
+            stop_conversations.clone(),
+        ),
     ));
     let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
     let client = connection.as_ref().map(|(client, _)| client.clone());
@@ -129,11 +135,7 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
         _ => tracing::error!("no PBX is configured: alerts are kept, and calls wait"),
     }
     if !config.modems.is_empty() {
-        let words = Words {
-            texts,
-            segments: config.sms.segments,
-            link: config.sms.link.clone(),
-        };
+        let words = Words { texts, segments: config.sms.segments, link: config.sms.link.clone() };
         let settings = texter_settings(&config, words, &board, &node, grace);
         let texter = Texter::new(store.clone(), engine.clone(), bus.clone(), clock.clone(), ways(&config), settings);
         texting.spawn(named("texter", texter.run(stop_texting.clone())));

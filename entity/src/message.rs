@@ -30,6 +30,7 @@ pub struct Model {
     pub ended_at: Option<DateTimeUtc>,
     pub round: Option<i32>,
     pub step: Option<i32>,
+    pub bundle: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

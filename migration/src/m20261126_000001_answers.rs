@@ -1,5 +1,5 @@
-//! Answers by text: who acts on a text that came in, what is to be done, and what it has done; who has turned texts
-//! off; whether somebody is told of their shifts.
+//! Answers by text: who acts on a text that came in, what is to be done, and what it has done; texts that
+//! leave as one; who has turned texts off; whether somebody is told of their shifts.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -14,10 +14,17 @@ impl MigrationTrait for Migration {
         for (table, column) in columns() {
             manager.alter_table(Table::alter().table(table).add_column(column).to_owned()).await?;
         }
-        Ok(())
+        let bundles = Index::create()
+            .name("message_by_bundle")
+            .table("message")
+            .col("bundle")
+            .and_where(Expr::col("bundle").is_not_null())
+            .to_owned();
+        manager.create_index(bundles).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_index(Index::drop().name("message_by_bundle").table("message").to_owned()).await?;
         for (table, column) in columns() {
             let name = column.get_column_name();
             manager.alter_table(Table::alter().table(table).drop_column(name).to_owned()).await?;
@@ -37,7 +44,7 @@ fn inbound_effect() -> TableCreateStatement {
         .to_owned()
 }
 
-fn columns() -> [(&'static str, ColumnDef); 7] {
+fn columns() -> [(&'static str, ColumnDef); 8] {
     [
         // The server that acts on it, and since when.
         ("inbound_message", string_null("claimed_by")),
@@ -47,6 +54,8 @@ fn columns() -> [(&'static str, ColumnDef); 7] {
         // The step of the run that it is of: what "pass it on" means in an answer to it.
         ("message", integer_null("round")),
         ("message", integer_null("step")),
+        // The one whose text says this, too: several leave as one.
+        ("message", uuid_null("bundle")),
         // Who turned them off.
         ("opted_out", string_null("by")),
         // Whether they are texted when their shifts begin and end.

@@ -51,7 +51,19 @@ pub enum Order {
 
 impl Default for Sms {
     fn default() -> Self {
-        Self { order: Order::Failover, segments: 3, link: None, expires: 1800, per_hour: 30, answers_per_hour: 10, several: Several::All, alerts: Vec::new(), reports: true, keep_days: 90, retry: 5 }
+        Self {
+            order: Order::Failover,
+            segments: 3,
+            link: None,
+            expires: 1800,
+            per_hour: 30,
+            answers_per_hour: 10,
+            several: Several::All,
+            alerts: Vec::new(),
+            reports: true,
+            keep_days: 90,
+            retry: 5,
+        }
     }
 }
 

@@ -107,7 +107,8 @@ impl Engine {
         let schedule = look.named.name.as_str();
         let mut notices = Vec::new();
         for contact in self.store.contacts_by_id(&changed).await? {
-            let Some(number) = contact.text_number().filter(|_| contact.data.tell_shifts && contact.data.enabled) else {
+            let Some(number) = contact.text_number().filter(|_| contact.data.tell_shifts && contact.data.enabled)
+            else {
                 continue;
             };
             let zone = contact.data.time_zone.parse().unwrap_or(Zone::UTC);

@@ -63,7 +63,8 @@ pub use idempotency::{Admission, KeptAnswer, Request};
 pub use incidents::{Change, Content, Decision, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use logins::{NewLogin, Renewed};
 pub use messages::{
-    Claim, Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, OptedOut, Report, Segment, Told,
+    Claim, Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, OptedOut,
+    Report, Segment, Told,
 };
 pub use nodes::Node;
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};

@@ -172,11 +172,8 @@ async fn plan(shared: &Shared, text: &Inbound, contact: Option<&Contact>) -> Res
         return Ok(Plan::Raise { summary, severity, policy, silent });
     }
     let told = shared.store.told_of(contact.id, sender).await?;
-    let open = |told: &store::Told| Open {
-        incident: told.incident,
-        code: told.code,
-        is_acknowledged: told.is_acknowledged,
-    };
+    let open =
+        |told: &store::Told| Open { incident: told.incident, code: told.code, is_acknowledged: told.is_acknowledged };
     let barred: &[Verb] = match (&contact.pin_hash, answers.pin_to_acknowledge) {
         (None, _) => &[],
         (Some(_), false) => &[Verb::Resolve],
@@ -247,7 +244,9 @@ async fn carry_out(
 
 fn silenced(done: Done, silent: Option<String>) -> Done {
     match silent {
-        Some(why) if done.says.is_some() => Done { outcome: format!("{}; not answered: {why}", done.outcome), says: None },
+        Some(why) if done.says.is_some() => {
+            Done { outcome: format!("{}; not answered: {why}", done.outcome), says: None }
+        }
         _ => done,
     }
 }

@@ -127,7 +127,8 @@ fn told(address: &Address) -> String {
 /// The number of a sender as contacts have it, also where the network leaves out the country.
 fn sender(plan: &NumberingPlan, address: &Address) -> String {
     let told = told(address);
-    let whole = Some(&told).filter(|told| told.bytes().all(|c| c.is_ascii_digit())).and_then(|told| plan.parse(told).ok());
+    let whole =
+        Some(&told).filter(|told| told.bytes().all(|c| c.is_ascii_digit())).and_then(|told| plan.parse(told).ok());
     whole.filter(|number| !number.is_extension()).map_or(told, String::from)
 }
 

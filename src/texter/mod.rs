@@ -29,7 +29,7 @@ use crate::{
     id::{ContactId, MessageId},
     phone::NumberingPlan,
     route::destination::Rules,
-    store::{self, Message, Store},
+    store::{self, Message, MessageKind, Store},
     watch::Board,
 };
 
@@ -178,6 +178,11 @@ async fn try_sweep(shared: &Shared) -> Result<(), store::Error> {
     Ok(())
 }
 
+/// A page that was never tried.
+fn is_new(message: &Message) -> bool {
+    message.kind == MessageKind::Page && message.body.is_none() && message.attempts == 0
+}
+
 /// In which language somebody is written to.
 async fn language(store: &Store, contact: Option<ContactId>) -> Result<String, store::Error> {
     let contact = match contact {
@@ -224,14 +229,23 @@ impl Worker {
         if !up[self.place] {
             return Ok(false);
         }
-        for message in store.waiting_messages(settings.per_hour.into(), clock.now(), BATCH).await? {
+        let waiting = store.waiting_messages(settings.per_hour.into(), clock.now(), BATCH).await?;
+        for message in &waiting {
             let refused = message.route.as_deref().and_then(|name| self.ways.iter().position(|way| way.name() == name));
             if !settings.order.chooses(self.place, &up, refused) {
                 continue;
             }
-            let Some(body) = self.says(&message).await? else { continue };
+            let Some((body, ids)) = self.says(message, &waiting).await? else { continue };
             let by = (&*settings.node, self.way().name());
-            let Some(message) = store.claim_message(message.id, by, body, clock.now()).await? else { continue };
+            let claimed = match ids.len() {
+                1 => store.claim_message(message.id, by, body, clock.now()).await?,
+                _ => match store.claim_bundle(ids, by, body, clock.now()).await {
+                    // One of them has gone meanwhile: what is left is told anew.
+                    Err(store::Error::Conflict) => return Ok(true),
+                    claimed => claimed?,
+                },
+            };
+            let Some(message) = claimed else { continue };
             failpoint::reach("text.claimed");
             self.send(&message, &up).await;
             return Ok(true);
@@ -239,17 +253,39 @@ impl Worker {
         Ok(false)
     }
 
-    /// What a message says: what it was to say, or how things are now.
-    async fn says(&self, message: &Message) -> Result<Option<String>, store::Error> {
+    /// What a message says: what it was to say, or how things are now; and for which messages. A page tells of what
+    /// waits for the same number, too, so that a storm is a few texts.
+    async fn says(
+        &self,
+        message: &Message,
+        waiting: &[Message],
+    ) -> Result<Option<(String, Vec<MessageId>)>, store::Error> {
+        let alone = vec![message.id];
         if let Some(body) = &message.body {
-            return Ok(Some(body.clone()));
+            return Ok(Some((body.clone(), alone)));
         }
         let Shared { store, settings, .. } = &*self.shared;
         let Some(id) = message.incident else { return Ok(None) };
         let Some(incident) = store.incident(id).await? else { return Ok(None) };
         let code = store.code_of(id).await?;
         let language = language(store, message.contact).await?;
-        Ok(Some(settings.words.about(message.kind, &language, id, &incident.content, code)))
+        let with = |other: &&Message| other.id != message.id && other.number == message.number && is_new(other);
+        if let (true, Some(code)) = (is_new(message), code) {
+            let mut ids = alone.clone();
+            let mut all = vec![(incident.content.clone(), code)];
+            for other in waiting.iter().filter(with).take(words::MOST - 1) {
+                let Some(id) = other.incident else { continue };
+                if let (Some(incident), Some(code)) = (store.incident(id).await?, store.code_of(id).await?) {
+                    ids.push(other.id);
+                    all.push((incident.content, code));
+                }
+            }
+            if let Some((text, count)) = settings.words.several(&language, &all) {
+                ids.truncate(count);
+                return Ok(Some((text, ids)));
+            }
+        }
+        Ok(Some((settings.words.about(message.kind, &language, id, &incident.content, code), alone)))
     }
 
     async fn send(&self, message: &Message, up: &[bool]) {

@@ -13,6 +13,9 @@ use crate::{
 pub(super) const LANGUAGE: &str = "en";
 /// Characters of a summary, at most: nobody reads more on a telephone at night.
 const SUMMARY: usize = 600;
+/// Incidents that one text tells of, at most, and characters of each that it tells at least.
+pub(super) const MOST: usize = 10;
+const LEAST: usize = 25;
 /// More parts than any text has.
 const PARTS: usize = 255;
 
@@ -51,6 +54,20 @@ impl Words {
         if is_too_long { self.fitted(language, &said(""), self.segments).0 } else { text }
     }
 
+    /// One text about as many of these as it can tell of so that they are recognised, two at least; and how many.
+    /// Each has its code.
+    pub(super) fn several(&self, language: &str, all: &[(Content, u32)]) -> Option<(String, usize)> {
+        (2..=all.len().min(MOST)).rev().find_map(|count| {
+            let whole: Vec<Told<'_>> =
+                all[..count].iter().map(|(content, code)| told(content, Some(*code), "")).collect();
+            let least: Vec<Told<'_>> =
+                whole.iter().map(|told| Told { summary: beginning(told.summary, LEAST), ..*told }).collect();
+            let says = |told| self.texts.fitted(language, &Text::Pages { told, more: 0 }, self.segments.into(), parts);
+            let fits = says(&least).is_ok_and(|fitted| !fitted.is_cut && !fitted.is_too_long);
+            fits.then(|| says(&whole).ok()).flatten().map(|fitted| (fitted.text, count))
+        })
+    }
+
     /// What is answered to a text.
     pub(super) fn says(&self, language: &str, text: &Text<'_>) -> String {
         self.fitted(language, text, self.segments).0
@@ -63,8 +80,7 @@ impl Words {
 
     /// A text in at most so many messages, and whether it takes more all the same.
     fn fitted(&self, language: &str, text: &Text<'_>, segments: u8) -> (String, bool) {
-        let count = |text: &str| pdu::Text::split(text, PARTS, pdu::Width::Short).parts().len();
-        match self.texts.fitted(language, text, segments.into(), count) {
+        match self.texts.fitted(language, text, segments.into(), parts) {
             Ok(fitted) => (fitted.text, fitted.is_too_long),
             Err(error) => {
                 tracing::error!(%error, language, "a template of texts fails; what it tells is sent without it");
@@ -74,14 +90,22 @@ impl Words {
     }
 }
 
+/// How many messages a text takes.
+fn parts(text: &str) -> usize {
+    pdu::Text::split(text, PARTS, pdu::Width::Short).parts().len()
+}
+
+fn beginning(text: &str, characters: usize) -> &str {
+    text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
+}
+
 /// An incident, as a text tells it.
 fn told<'a>(content: &'a Content, code: Option<u32>, link: &'a str) -> Told<'a> {
     let firing = content.members.iter().filter(|member| member.firing).count();
-    let summary = &content.summary;
     Told {
         code,
         severity: &content.severity,
-        summary: summary.char_indices().nth(SUMMARY).map_or(summary, |(end, _)| &summary[..end]),
+        summary: beginning(&content.summary, SUMMARY),
         alerts: firing + usize::try_from(content.truncated).unwrap_or(0),
         link,
     }
@@ -137,6 +161,27 @@ mod tests {
         assert!(missed.starts_with("Verpasster Anruf. #2 disk full. Antwort 4 2 = "), "{missed}");
         assert_eq!(said(MessageKind::Over, "en", &disk, Some(2)), "It is over: #2 critical: disk full on db-01");
         assert_eq!(said(MessageKind::Page, "en", &about("", "", 1), None), "an alert without words");
+    }
+
+    #[test]
+    fn one_text_tells_of_as_many_as_are_recognised_in_it() {
+        let many: Vec<(Content, u32)> =
+            (1..=20).map(|nth| (about("", &format!("disk {nth} is full"), 1), nth)).collect();
+        let (said, count) = words(3, None).several("en", &many[..3]).expect("they fit");
+        assert_eq!(
+            (said.as_str(), count),
+            (
+                "3 incidents: #1 disk 1 is full; #2 disk 2 is full; #3 disk 3 is full. \
+                 Reply 4 1 = take, 5 1 = pass on, 6 1 = over, 4 all = take all",
+                3
+            )
+        );
+        let (said, count) = words(3, None).several("en", &many).expect("they fit");
+        assert!(count == 10 && said.contains("#10 disk 10 is full. Reply"), "{said}");
+        let long: Vec<(Content, u32)> = (1..=20).map(|nth| (about("critical", &"ж".repeat(500), 1), nth)).collect();
+        let (said, count) = words(3, None).several("en", &long).expect("some fit");
+        assert!((2..=3).contains(&count) && parts(&said) <= 3 && said.contains("#2 critical: жжж"), "{count} {said}");
+        assert_eq!(words(1, None).several("en", &long), None, "each by itself");
     }
 
     #[test]

@@ -3,11 +3,14 @@
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use ringdown::{
-    escalation::{Actor, Method, Policy, State, Step, Target},
+    escalation::{Actor, Method, Policy, Stage, State, Step, Target},
     id::{ContactId, InboundId, MessageId},
     oncall::{Layer, Rotation, Schedule, Unit},
     script::{Keypad, Texts},
-    store::{Claim, Content, ContactData, Fact, Inbound, InboundPart, Message, MessageFilter, MessageKind, ScheduleData, Segment},
+    store::{
+        Claim, ContactData, Content, Error, Fact, Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind,
+        MessageStatus, NewMessage, Report, ScheduleData, Segment,
+    },
     wallclock::Zone,
 };
 use serde_json::json;
@@ -15,7 +18,7 @@ use serde_json::json;
 use crate::{
     databases::{Database, on_both_databases},
     harness::author,
-    scene::{NODE, Scene, alert, counted, number, step},
+    scene::{NODE, Scene, alert, counted, evening, number, step},
 };
 
 const ANN: &str = "+393331234501";
@@ -26,6 +29,7 @@ on_both_databases! {
     what_a_text_says_counts_once_for_each_incident
     whoever_shares_a_number_is_the_one_who_was_texted_there_last
     a_text_raises_an_alert_once
+    several_that_leave_as_one_share_its_fate
     whoever_wants_to_is_told_when_shifts_begin_and_end
     what_is_old_is_forgotten_unless_it_is_about_something_open
 }
@@ -121,7 +125,10 @@ async fn what_a_text_says_counts_once_for_each_incident(database: Database) {
     assert_eq!(scene.store.told_of(ann, ANN).await, Ok(Vec::new()), "what has not left has told nobody");
     send_all(&scene).await;
     let told = scene.store.told_of(ann, ANN).await.expect("an answer");
-    assert_eq!(told.iter().map(|told| (told.incident, told.code, told.is_acknowledged)).collect::<Vec<_>>(), [(id, 1, false)]);
+    assert_eq!(
+        told.iter().map(|told| (told.incident, told.code, told.is_acknowledged)).collect::<Vec<_>>(),
+        [(id, 1, false)]
+    );
     assert_eq!(scene.store.told_of(ben, BEN).await, Ok(Vec::new()));
 
     let text = |id: ContactId, name: &str| Actor::Texter { id, name: name.into(), text: InboundId::generate() };
@@ -180,14 +187,89 @@ async fn a_text_raises_an_alert_once(database: Database) {
     scene.engine.raise_texted(&again, alert("water")).await.expect("it is stored");
     let other = comes(&scene, BEN, "alarm").await;
     scene.engine.raise_texted(&other, alert("")).await.expect("it is stored");
-    let open = scene.store.incidents(Default::default(), 10).await.expect("an answer").items;
+    let mut open = scene.store.incidents(Default::default(), 10).await.expect("an answer").items;
+    open.sort_by_key(|incident| incident.content.summary.clone());
     let told: Vec<(&str, &str)> =
-        open.iter().rev().map(|incident| (&*incident.content.summary, &*incident.content.labels["sender"])).collect();
-    assert_eq!(told, [("water", BEN), ("a text without words", BEN)]);
+        open.iter().map(|incident| (&*incident.content.summary, &*incident.content.labels["sender"])).collect();
+    assert_eq!(told, [("a text without words", BEN), ("water", BEN)]);
     let Content { severity, .. } = &open[1].content;
     assert_eq!(severity, "critical");
     let facts = scene.facts(open[1].id).await;
     assert_eq!(facts.iter().filter(|fact| matches!(fact, Fact::Repeated { .. })).count(), 1, "{facts:#?}");
+}
+
+async fn several_that_leave_as_one_share_its_fate(database: Database) {
+    let scene = scene(&database).await;
+    let ann = scene.contact("Ann", &[ANN]).await;
+    scene.policy("night", texting(Target::Contact(ann)), true).await;
+    let mut incidents = Vec::new();
+    for key in ["disk", "fan", "door", "pump"] {
+        incidents.push(scene.raise(alert(key)).await);
+    }
+    let waits = async |per_hour: u64| {
+        let waiting = scene.store.waiting_messages(per_hour, scene.now(), 100).await.expect("an answer");
+        waiting.into_iter().map(|message| message.id).collect::<Vec<_>>()
+    };
+    let claim = async |ids: &[MessageId]| {
+        scene.store.claim_bundle(ids.to_vec(), (NODE, "gsm"), "all of them".into(), scene.now()).await
+    };
+    let stands =
+        async || messages(&scene).await.into_iter().map(|message| (message.status, message.body)).collect::<Vec<_>>();
+    let with = |status: MessageStatus, body: Option<&str>| (status, body.map(str::to_owned));
+    let all = waits(100).await;
+    let three = &all[..3];
+    let message = claim(three).await.expect("it is stored").expect("they wait");
+    assert_eq!((message.id, message.body.as_deref()), (all[0], Some("all of them")));
+    // All or none: what is told by one text is told by no other.
+    assert_eq!(claim(&all[2..]).await, Err(Error::Conflict));
+    let sending = with(MessageStatus::Sending, Some("all of them"));
+    let pending = with(MessageStatus::Pending, None);
+    assert_eq!(stands().await, [sending.clone(), sending.clone(), sending.clone(), pending.clone()]);
+    // Refused they wait together, and go together.
+    scene.store.message_refused(all[0], "busy".into(), scene.now(), scene.now()).await.expect("it is stored");
+    assert_eq!(waits(100).await, [all[0], all[3]]);
+    let again = scene.store.claim_message(all[0], (NODE, "gsm"), "all of them".into(), scene.now()).await;
+    assert!(again.expect("it is stored").is_some());
+    assert_eq!(stands().await[..3], [sending.clone(), sending.clone(), sending]);
+    scene.store.message_refused(all[0], "busy".into(), scene.now(), scene.now()).await.expect("it is stored");
+    // The one that was to take them along is not needed any more: the others are.
+    scene.engine.acknowledge(incidents[0], Actor::Key("the web".into())).await.expect("it is stored");
+    let canceled = with(MessageStatus::Canceled, Some("all of them"));
+    assert_eq!(stands().await, [canceled, pending.clone(), pending.clone(), pending]);
+    assert_eq!(waits(100).await, all[1..]);
+    let fresh = scene.raise(alert("light")).await;
+    let new = messages(&scene).await.into_iter().find(|message| message.incident == Some(fresh)).expect("a page").id;
+    let message = claim(&[all[3], new]).await.expect("it is stored").expect("they wait");
+    let segment = Segment { ordinal: 1, total: 1, reference: 7 };
+    scene.store.segment_sent(&message, "gsm", segment, scene.now()).await.expect("it is stored");
+    let facts = scene.facts(fresh).await;
+    assert!(facts.iter().any(|fact| matches!(fact, Fact::TextSent { .. })), "{facts:?}");
+    // In the hour it counts as one.
+    scene.store.queue_message(MessageId::generate(), None, by_hand(), scene.now()).await.expect("it is stored");
+    // Beside it, the one that was given up after it was tried.
+    assert_eq!((waits(3).await.len(), waits(2).await.len()), (3, 2), "the first pages go all the same");
+    let report = Report {
+        route: "gsm".into(),
+        reference: 7,
+        number: Some(ANN.into()),
+        fate: Fate::Delivered,
+        words: "received".into(),
+    };
+    assert_eq!(scene.store.status_report(report, scene.now()).await, Ok(true));
+    let delivered = messages(&scene).await.into_iter().filter(|message| message.status == MessageStatus::Delivered);
+    assert_eq!(delivered.map(|message| message.id).collect::<Vec<_>>(), [all[3], new]);
+}
+
+fn by_hand() -> NewMessage {
+    NewMessage {
+        contact: None,
+        number: number(ANN),
+        kind: MessageKind::Direct,
+        at: Stage::default(),
+        body: Some("by hand".into()),
+        source: None,
+        expires_at: evening() + TimeDelta::hours(1),
+    }
 }
 
 async fn whoever_wants_to_is_told_when_shifts_begin_and_end(database: Database) {
@@ -226,10 +308,7 @@ async fn whoever_wants_to_is_told_when_shifts_begin_and_end(database: Database) 
     let shift = |says: &str| (MessageKind::Shift, "Ann".to_owned(), says.to_owned());
     assert_eq!(
         told,
-        [
-            shift("You are on call now: Web, until 2027-01-16 09:00"),
-            shift("You are no longer on call: Web. Next: Ben")
-        ]
+        [shift("You are on call now: Web, until 2027-01-16 09:00"), shift("You are no longer on call: Web. Next: Ben")]
     );
 }
 

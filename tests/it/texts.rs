@@ -513,10 +513,8 @@ async fn what_comes_in_is_kept_once_whoever_sent_it() -> Result<()> {
     assert_eq!((said, known), (vec!["4", &*long, "Ja 😀 wird gemacht"], vec![true, false, true]));
     assert!(came.iter().all(|text| text["whole"] == true));
     // What is handed over again is known, and not answered again.
-    until("those who are known are answered", SOON, async || {
-        Ok((desk.modems[0].submitted().len() == 2).then_some(()))
-    })
-    .await?;
+    until("those who are known are answered", SOON, async || Ok((desk.modems[0].submitted().len() == 2).then_some(())))
+        .await?;
     desk.server.kill().await?;
     desk.modems[0].text(ANA, "4", 1)?;
     desk.server.restart().await?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{MessageKind, NewMessage, queue};
 use crate::{
     escalation::Stage,
-    id::{ContactId, IncidentId, InboundId, MessageId},
+    id::{ContactId, InboundId, IncidentId, MessageId},
     store::{Error, Store, writer::Tx},
 };
 
@@ -220,8 +220,7 @@ pub(in crate::store) async fn counted(
     incident: IncidentId,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let row =
-        inbound_effect::ActiveModel { message_id: Set(text.0), incident_id: Set(incident.0), at: Set(now) };
+    let row = inbound_effect::ActiveModel { message_id: Set(text.0), incident_id: Set(incident.0), at: Set(now) };
     // A second time it is a conflict, and nothing of what came with it remains.
     inbound_effect::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

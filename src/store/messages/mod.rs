@@ -16,7 +16,7 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use entity::message;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::SimpleExpr};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::SimpleExpr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -256,6 +256,11 @@ impl Store {
         let messages = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(Page::cut(messages, limit, |message| message.id.0))
     }
+}
+
+/// A message, and those that leave with it.
+fn with(id: MessageId) -> Condition {
+    Condition::any().add(message::Column::Id.eq(id.0)).add(message::Column::Bundle.eq(id.0))
 }
 
 fn status_is(status: MessageStatus) -> SimpleExpr {

@@ -33,11 +33,8 @@ impl Store {
         let (number, by) = (number.as_str().to_owned(), by.to_owned());
         self.write(move |tx| {
             Box::pin(async move {
-                let row = opted_out::ActiveModel {
-                    number: Set(number.clone()),
-                    at: Set(now),
-                    by: Set(Some(by.clone())),
-                };
+                let row =
+                    opted_out::ActiveModel { number: Set(number.clone()), at: Set(now), by: Set(Some(by.clone())) };
                 let once = OnConflict::column(opted_out::Column::Number).do_nothing().to_owned();
                 let new = opted_out::Entity::insert(row).on_conflict(once).exec_without_returning(tx).await? > 0;
                 if new {

@@ -1,6 +1,9 @@
 //! What is answered to a text, and what comes of it.
 
-use std::{sync::atomic::{AtomicU16, Ordering}, time::Instant};
+use std::{
+    sync::atomic::{AtomicU16, Ordering},
+    time::Instant,
+};
 
 use super::*;
 use crate::databases::Database;
@@ -160,7 +163,8 @@ async fn whoever_passes_on_passes_on_what_is_with_them() -> Result<()> {
     // Said again it is done already: it is with Ben now, and stays there.
     sends(&desk.modems[0], ANA, "5")?;
     assert_eq!(desk.says(ANA, 3).await?, "Done: #1 passed on.");
-    let escalated = async || Ok::<_, anyhow::Error>(desk.kinds(&id).await?.iter().filter(|kind| *kind == "escalated").count());
+    let escalated =
+        async || Ok::<_, anyhow::Error>(desk.kinds(&id).await?.iter().filter(|kind| *kind == "escalated").count());
     assert_eq!((desk.state(&id).await?, escalated().await?), ("escalating".into(), 1));
     // Taken by Ben it is not Ana's to pass on, nor to take.
     sends(&desk.modems[0], BEN, "4 1")?;
@@ -325,7 +329,10 @@ async fn a_text_raises_an_alert_where_a_rule_says_so() -> Result<()> {
     assert!(desk.says(ANA, 1).await?.starts_with("#1 critical: water in the cellar"));
     assert_eq!(desk.outcomes(1).await?, ["raised an alert"]);
     let incident = desk.server.api.get("/api/v2/incidents?limit=1").await?["items"][0].clone();
-    assert_eq!((&incident["source"], &incident["policy"]), (&json!(format!("a text from {STRANGER}")), &json!("texts")));
+    assert_eq!(
+        (&incident["source"], &incident["policy"]),
+        (&json!(format!("a text from {STRANGER}")), &json!("texts"))
+    );
     // A contact hears that it worked, and what means something else is what it means.
     sends(&desk.modems[0], BEN, "Alarm, fire in the hall")?;
     assert_eq!(desk.says(BEN, 1).await?, "Thank you: your text is an alert now.");
@@ -397,6 +404,33 @@ async fn of_two_servers_one_answers() -> Result<()> {
     }
     south.stop().await?;
     north.close().await
+}
+
+#[tokio::test]
+async fn a_storm_is_a_few_texts_and_the_first_is_not_held_back() -> Result<()> {
+    let slow = Setup { message_takes: Duration::from_secs(2), ..reporting() };
+    let desk = Desk::ready(vec![slow]).await?;
+    let first = desk.raise("Disk full").await?;
+    until("the first is with the modem", SOON, async || Ok((desk.modems[0].submitted().len() == 1).then_some(())))
+        .await?;
+    let mut ids = vec![first];
+    for nth in 2..=6 {
+        ids.push(desk.raise(&format!("Fan {nth} stopped")).await?);
+    }
+    let said = desk.says(ANA, 2).await?;
+    assert!(said.starts_with("5 incidents: #2 critical: Fan 2 stopped; #3 "), "{said}");
+    assert!(
+        said.ends_with("; #6 critical: Fan 6 stopped. Reply 4 2 = take, 5 2 = pass on, 6 2 = over, 4 all = take all")
+    );
+    for id in &ids {
+        desk.is(&desk.about(id).await?, "delivered").await?;
+    }
+    sends(&desk.modems[0], ANA, "4 all")?;
+    assert_eq!(desk.says(ANA, 3).await?, "Done: you have taken #1, #2, #3, #4, #5, #6.");
+    for id in &ids {
+        assert_eq!(desk.state(id).await?, "acknowledged");
+    }
+    desk.close().await
 }
 
 #[tokio::test]
