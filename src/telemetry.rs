@@ -128,7 +128,7 @@ pub const METRICS: &[Metric] = &[
     gauge("ringdown_texts_waiting", &[], "Texts that wait to be sent."),
     histogram("ringdown_text_seconds", &["route"], HUMAN, "From the queue to the route that took the text."),
     counter("ringdown_texts_received_total", &[], "Texts, or parts of longer ones, that came in."),
-    histogram("ringdown_answer_seconds", &[], QUICK, "From a text that came in to what was done about it."),
+    histogram("ringdown_text_answer_seconds", &[], QUICK, "From a text that came in to what was done about it."),
     gauge("ringdown_modem_up", &["modem"], "1 while the modem takes texts and has a network."),
     gauge("ringdown_modem_signal_dbm", &["modem"], "Received signal strength of the modem, in dBm."),
     // Asterisk.

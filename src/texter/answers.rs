@@ -136,7 +136,7 @@ async fn act(shared: &Shared, text: &Inbound) -> Result<bool, store::Error> {
     let answer = done.says.and_then(|says| answer_to(text, contact.as_ref(), says, clock.now()));
     if store.text_handled(text.id, done.outcome, answer, clock.now()).await? {
         let took = (clock.now() - text.received_at).to_std().unwrap_or_default();
-        metrics::histogram!("ringdown_answer_seconds").record(took);
+        metrics::histogram!("ringdown_text_answer_seconds").record(took);
         tracing::info!(text = %text.id, known = contact.is_some(), "a text has come in");
         bus.ring(Bell::Texts);
     }

@@ -158,7 +158,7 @@ fn what_is_written_is_safe_in_a_spreadsheet_and_readable_by_the_predecessor() {
     };
     let text = String::from_utf8(write([&row])).expect("text");
     let expected = format!(
-        "{}\r\n,\"'=HYPERLINK(\"\"http://example.org\"\")\",,,,,,,+393331000001,true,,'-1,,,,,,,,,\r\n",
+        "{}\r\n,\"'=HYPERLINK(\"\"http://example.org\"\")\",,,,,,,+393331000001,true,,'-1,,,,,,,,,,\r\n",
         COLUMNS.join(",")
     );
     assert_eq!(text, expected);

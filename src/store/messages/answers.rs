@@ -21,6 +21,9 @@ use crate::{
 /// Texts about incidents that are looked through for whom somebody was told of.
 const LOOKED_THROUGH: u64 = 5000;
 
+/// An incident, and the run, round and step of a text about it.
+type ToldAt = (Uuid, Option<i32>, Option<i32>, Option<i32>);
+
 /// A server that wants to act on a text.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -151,7 +154,7 @@ impl Store {
             .and_where(incident::Column::OpenKey.is_not_null())
             .and_where(incident::Column::Code.is_not_null())
             .to_owned();
-        let told: Vec<(Uuid, Option<i32>, Option<i32>, Option<i32>)> = message::Entity::find()
+        let told: Vec<ToldAt> = message::Entity::find()
             .select_only()
             .columns([Column::IncidentId, Column::Run, Column::Round, Column::Step])
             .filter(Condition::any().add(Column::ContactId.eq(contact.0)).add(Column::Number.eq(number)))
