@@ -1,5 +1,6 @@
 //! Builds everything from the configuration, runs the tasks, stops them in order.
 
+mod cleaning;
 mod first;
 
 use std::{collections::HashMap, fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    agi, ami,
+    agi, ami, answer,
     api::{self, Access, Limits, Passwords, listener},
     bus::Bus,
     clock::Clock,
@@ -29,20 +30,14 @@ use crate::{
     lifesign, modem,
     notifier::{self, Notifier},
     route::Capacity,
-    script::Script,
-    speech::{self, Keep, Speech},
+    script::{Script, Texts},
+    speech::{self, Speech},
     store::{Author, ContactData, ContactNumber, PolicyData, Store},
-    texter::{self, Texter, Way},
+    texter::{self, Answers, Texter, Way, Words},
     twilio::Twilio,
     watch::{self, Board, Watcher},
     webhook,
 };
-
-/// Sounds are looked over so often for some that can go.
-const CLEANING: Duration = Duration::from_secs(3600);
-
-/// A server that placed calls and was not seen for so long is forgotten.
-const NODES: chrono::TimeDelta = chrono::TimeDelta::days(7);
 
 /// Bytes of a file that is imported.
 const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
@@ -63,10 +58,12 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     let node = first::node(&config).context("the name of this server")?;
     let tokens = first::tokens(&config).context("secrets of access tokens")?;
     let engine = Engine::new(store.clone(), bus.clone(), clock.clone());
+    let texts = Arc::new(Texts::new(config.call.keys).context("texts")?);
     let engine = match worth_texting(&config) {
         Some(worth) => {
             let board = board.clone();
-            engine.with_texts(worth).with_outages(Arc::new(move |now| board.texts_leave(now)))
+            let engine = engine.with_texts(worth).with_notices(Arc::clone(&texts));
+            engine.with_outages(Arc::new(move |now| board.texts_leave(now)))
         }
         None => engine,
     };
@@ -115,10 +112,15 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     tasks.spawn(named("notifier", notifier.run(stop_conversations.clone())));
     tasks.spawn(named("events", herald.clone().run(stop_conversations.clone())));
     tasks.spawn(named("engine", engine.clone().run(stop_conversations.clone())));
-    let known = chrono::TimeDelta::hours(config.server.idempotency_hours.into());
     tasks.spawn(named(
         "cleaning",
-        clean(speech.clone(), store.clone(), clock.clone(), keep(&config), known, stop_conversations.clone()),
+        cleaning::clean(
+            speech.clone(),
+            store.clone(),
+            clock.clone(),
+            cleaning::Old::of(&config),
+            stop_conversations.clone(),
+        ),
     ));
     let connection = config.asterisk.as_ref().map(|asterisk| connect(asterisk, disconnect.clone()));
     let client = connection.as_ref().map(|(client, _)| client.clone());
@@ -139,8 +141,9 @@ pub async fn run(config: Config, metrics: Option<PrometheusHandle>, shutdown: Ca
     }
     let ways = ways(&config)?;
     if !ways.is_empty() {
-        let settings = texter_settings(&config, &board, &node, grace);
-        let texter = Texter::new(store.clone(), bus.clone(), clock.clone(), ways, settings);
+        let words = Words { texts, segments: config.sms.segments, link: config.sms.link.clone() };
+        let settings = texter_settings(&config, words, &board, &node, grace);
+        let texter = Texter::new(store.clone(), engine.clone(), bus.clone(), clock.clone(), ways, settings);
         texting.spawn(named("texter", texter.run(stop_texting.clone())));
     }
     tasks.spawn(named("watch", {
@@ -397,7 +400,7 @@ pub fn modem_settings(config: &Config, configured: &config::Modem) -> modem::Set
     }
 }
 
-fn texter_settings(config: &Config, board: &Board, node: &str, grace: Duration) -> texter::Settings {
+fn texter_settings(config: &Config, words: Words, board: &Board, node: &str, grace: Duration) -> texter::Settings {
     let sms = &config.sms;
     texter::Settings {
         order: match sms.order {
@@ -405,13 +408,29 @@ fn texter_settings(config: &Config, board: &Board, node: &str, grace: Duration) 
             config::Order::RoundRobin => texter::Order::RoundRobin,
         },
         segments: sms.segments,
+        words: Arc::new(words),
         per_hour: sms.per_hour,
         reports: sms.reports,
         retry: chrono::TimeDelta::seconds(sms.retry.into()),
+        answers: answers(config),
+        plan: config.plan.clone(),
         rules: config.rules(),
         watch: board.clone(),
         node: node.to_owned(),
         grace,
+    }
+}
+
+/// How texts that come in are understood, by the configuration.
+fn answers(config: &Config) -> Answers {
+    let (call, sms) = (&config.call, &config.sms);
+    let (acknowledge, escalate, resolve) = (call.keys.acknowledge, call.keys.escalate, call.keys.resolve);
+    Answers {
+        keys: answer::Keys { acknowledge, escalate, resolve },
+        several: sms.several,
+        pin_to_acknowledge: call.pin_to_acknowledge,
+        limit: answer::Limit { most: sms.answers_per_hour.into(), ..answer::Limit::default() },
+        alerts: sms.alerts.clone(),
     }
 }
 
@@ -458,42 +477,6 @@ fn notifier_settings(webhooks: &config::Webhooks) -> notifier::Settings {
         retry: chrono::TimeDelta::seconds(webhooks.retry.into()),
         keep: chrono::TimeDelta::days(webhooks.keep_days.into()),
         keep_dead: chrono::TimeDelta::days(webhooks.keep_dead_days.into()),
-    }
-}
-
-fn keep(config: &Config) -> Keep {
-    Keep {
-        age: Duration::from_secs(config.speech.keep_days * 86_400),
-        bytes: config.speech.keep_megabytes * 1024 * 1024,
-    }
-}
-
-/// Removes sounds that can go, and requests that were answered before the time in which they are `known`.
-async fn clean(
-    speech: Speech,
-    store: Store,
-    clock: Clock,
-    limits: Keep,
-    known: chrono::TimeDelta,
-    shutdown: CancellationToken,
-) {
-    let standing: Vec<String> = ivr::STANDING.iter().map(|&name| name.to_owned()).collect();
-    loop {
-        match speech.clean(limits, clock.now().into(), &standing) {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "sounds were removed"),
-            Err(error) => tracing::warn!(%error, "the sound directory cannot be cleaned"),
-        }
-        if let Err(error) = store.forget_nodes(clock.now() - NODES).await {
-            tracing::warn!(%error, "servers that are long gone cannot be forgotten");
-        }
-        if let Err(error) = store.forget_requests(clock.now() - known).await {
-            tracing::warn!(%error, "old requests cannot be removed");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(CLEANING) => {}
-            () = shutdown.cancelled() => return,
-        }
     }
 }
 

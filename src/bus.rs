@@ -17,6 +17,7 @@ struct Bells {
     engine: watch::Sender<u64>,
     calls: watch::Sender<u64>,
     texts: watch::Sender<u64>,
+    inbound: watch::Sender<u64>,
 }
 
 /// Who is meant.
@@ -28,6 +29,8 @@ pub enum Bell {
     Calls,
     /// Texts were queued: whoever sends them may have something to do.
     Texts,
+    /// A text has come in: whoever acts on those may have something to do.
+    Inbound,
 }
 
 /// Somebody's ear. Take it before looking for work, so that no ring falls in between.
@@ -51,6 +54,7 @@ impl Bus {
             Bell::Engine => &self.bells.engine,
             Bell::Calls => &self.bells.calls,
             Bell::Texts => &self.bells.texts,
+            Bell::Inbound => &self.bells.inbound,
         }
     }
 }

@@ -22,6 +22,8 @@ pub const ALL: &[&str] = &[
     "outcome.stored",
     "text.claimed",
     "text.sent",
+    "answer.claimed",
+    "answer.done",
 ];
 
 /// A place that was reached.

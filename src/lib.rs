@@ -21,7 +21,8 @@
 //! come, reminders and scheduled calls enter at 1.
 //!
 //! Texts go the same way: decided at 2, queued at 3, claimed and sent by [`texter`] through a [`modem`], which hands
-//! over what came in and what became of what was sent.
+//! over what came in and what became of what was sent. What came in is read by [`answer`] and enters at 7, or at 1
+//! where a rule says that it is an alert.
 //!
 //! Every line of a timeline is an event that others are told of: [`herald`] tells whoever listens to the
 //! stream of events, [`notifier`] webhooks and the callbacks of calls, which leave by [`webhook`].

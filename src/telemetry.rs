@@ -130,6 +130,7 @@ pub const METRICS: &[Metric] = &[
     counter("ringdown_texts_received_total", &[], "Texts, or parts of longer ones, that came in."),
     gauge("ringdown_text_route_up", &["route"], "1 while a way of texts, a modem or Twilio, takes them."),
     counter("ringdown_twilio_refused_total", &[], "Callbacks that were not signed by Twilio."),
+    histogram("ringdown_text_answer_seconds", &[], QUICK, "From a text that came in to what was done about it."),
     gauge("ringdown_modem_up", &["modem"], "1 while the modem takes texts and has a network."),
     gauge("ringdown_modem_signal_dbm", &["modem"], "Received signal strength of the modem, in dBm."),
     // Asterisk.

@@ -15,6 +15,9 @@ pub struct Model {
     pub handled_at: Option<DateTimeUtc>,
     #[sea_orm(column_type = "Text", nullable)]
     pub outcome: Option<String>,
+    pub claimed_by: Option<String>,
+    pub claimed_at: Option<DateTimeUtc>,
+    pub plan: Option<Json>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -19,6 +19,7 @@ pub mod event_counter;
 pub mod feed;
 pub mod heartbeat;
 pub mod idempotency;
+pub mod inbound_effect;
 pub mod inbound_message;
 pub mod inbound_part;
 pub mod incident;

@@ -28,6 +28,9 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     pub sent_at: Option<DateTimeUtc>,
     pub ended_at: Option<DateTimeUtc>,
+    pub round: Option<i32>,
+    pub step: Option<i32>,
+    pub bundle: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -147,6 +147,13 @@ impl Settings {
         self.set("twilio.poll", 3600)
     }
 
+    /// Texts that begin so raise a critical alert under this policy.
+    pub fn alert_texts(&mut self, begins: &str, policy: &str) -> &mut Self {
+        let rule = [("begins", begins), ("severity", "critical"), ("policy", policy)];
+        let rule = Table::from_iter(rule.map(|(key, value)| (key.to_owned(), value.into())));
+        self.set("sms.alerts", vec![Value::Table(rule)])
+    }
+
     /// A context of the PBX that calls may ask to land in.
     pub fn connect(&mut self, context: &str) -> &mut Self {
         let place = Table::from_iter([("context".to_owned(), context.into())]);

@@ -13,6 +13,7 @@ mod m20261122_000005_call_lists;
 mod m20261123_000001_nodes;
 mod m20261124_000001_intake;
 mod m20261125_000001_messages;
+mod m20261126_000001_answers;
 mod m20261126_000002_sids;
 
 /// All migrations, oldest first.
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_nodes::Migration),
             Box::new(m20261124_000001_intake::Migration),
             Box::new(m20261125_000001_messages::Migration),
+            Box::new(m20261126_000001_answers::Migration),
             Box::new(m20261126_000002_sids::Migration),
         ]
     }

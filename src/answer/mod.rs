@@ -14,6 +14,7 @@ mod tests;
 mod words;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 pub use self::rule::{Raised, Rule, raises};
 use self::{
@@ -28,7 +29,8 @@ const MOST_CODES: usize = 20;
 const LONGEST_CODE: usize = 6;
 
 /// What is to be done about an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Take it.
     Acknowledge,
@@ -222,7 +224,7 @@ impl Read {
 }
 
 /// An incident that is open and that this contact was told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// Which one.
     pub incident: IncidentId,
@@ -233,7 +235,8 @@ pub struct Open {
 }
 
 /// What `ack` means when there are several to take. Passing on and resolving always want to know which.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Several {
     /// All of them.
     #[default]
@@ -243,7 +246,8 @@ pub enum Several {
 }
 
 /// What is done about a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// It is done.
     Act {

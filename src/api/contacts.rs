@@ -119,6 +119,10 @@ struct ContactFields {
     #[oai(default)]
     #[serde(default)]
     tell_when_over: bool,
+    /// Whether they are texted when their shifts begin and end.
+    #[oai(default)]
+    #[serde(default)]
+    tell_shifts: bool,
 }
 
 fn default_language() -> String {
@@ -171,6 +175,8 @@ pub(super) struct Contact {
     enabled: bool,
     /// Whether they want to know when what they have taken is over.
     tell_when_over: bool,
+    /// Whether they are texted when their shifts begin and end.
+    tell_shifts: bool,
     /// Whether they have a PIN.
     has_pin: bool,
     /// When they were added.
@@ -423,6 +429,7 @@ impl Contacts {
             tags: fields.tags,
             enabled: fields.enabled,
             tell_when_over: fields.tell_when_over,
+            tell_shifts: fields.tell_shifts,
         });
         Ok(data?)
     }
@@ -474,6 +481,7 @@ impl Contact {
             groups,
             enabled: data.enabled,
             tell_when_over: data.tell_when_over,
+            tell_shifts: data.tell_shifts,
             has_pin: contact.pin_hash.is_some(),
             created_at: contact.created_at,
             updated_at: contact.updated_at,

@@ -66,6 +66,8 @@ enum MessageKind {
     Direct,
     /// An answer to a text that came in.
     Answer,
+    /// That somebody's shift begins or ends.
+    Shift,
 }
 
 /// A text to be sent.
@@ -421,4 +423,4 @@ macro_rules! names {
 }
 
 names!(MessageStatus: Pending, Sending, Sent, Delivered, Failed, Unknown, Expired, Canceled);
-names!(MessageKind: Page, MissedCall, Over, Direct, Answer);
+names!(MessageKind: Page, MissedCall, Over, Direct, Answer, Shift);

@@ -37,6 +37,7 @@ mod messages;
 mod moment;
 mod names;
 mod oncall;
+mod opt_outs;
 mod overrides;
 mod people;
 mod policies;
@@ -186,7 +187,7 @@ enum Tag {
 type Apis = (
     (alerts::Alerts, incidents::Incidents, kill_switch::KillSwitches, health::Health, readiness::Readinesses),
     (calls::Calls, scheduled_calls::ScheduledCalls, reminders::Reminders, channel_events::ChannelEvents),
-    (messages::Messages, messages::ReceivedMessages, twilio::Callbacks),
+    (messages::Messages, messages::ReceivedMessages, opt_outs::OptOuts, twilio::Callbacks),
     (contacts::Contacts, groups::Groups, address_book::AddressBook),
     (policies::Policies, simulate::Simulations, routing::Routing, silences::Silences, heartbeats::Heartbeats),
     (schedules::Schedules, overrides::Overrides, oncall::OnCalls, calendars::Calendars, feeds::Feeds),
@@ -236,7 +237,12 @@ fn service(state: &State) -> OpenApiService<Apis, ()> {
             reminders::Reminders(with()),
             channel_events::ChannelEvents(with()),
         ),
-        (messages::Messages(with()), messages::ReceivedMessages(with()), twilio::Callbacks(with())),
+        (
+            messages::Messages(with()),
+            messages::ReceivedMessages(with()),
+            opt_outs::OptOuts(with()),
+            twilio::Callbacks(with()),
+        ),
         (contacts::Contacts::new(with()), groups::Groups(with()), address_book::AddressBook(with())),
         (
             policies::Policies(with()),

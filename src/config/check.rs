@@ -138,7 +138,7 @@ fn check_origins(config: &Config, wrong: &mut impl FnMut(String)) {
     }
 }
 
-fn is_address(url: &str) -> bool {
+pub(super) fn is_address(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
 

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::modem::pdu::Address;
+use crate::{
+    answer::{Rule, Several},
+    modem::pdu::Address,
+};
 
 /// How texts are sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,12 +20,22 @@ pub struct Sms {
     pub ways: Vec<String>,
     /// Messages that one text may take; what is longer is cut.
     pub segments: u8,
+    /// Where more can be read about an incident, `{id}` for which; it stands in the texts about it.
+    pub link: Option<String>,
     /// Seconds for which a text is worth sending.
     pub expires: u32,
     /// Texts to one number in any hour; the first about an incident goes all the same.
     pub per_hour: u32,
+    /// Answers to one number in any hour: two machines that answer each other stop.
+    pub answers_per_hour: u16,
+    /// What an answer that names no incident takes when there are several: all, or it is asked which.
+    pub several: Several,
+    /// Which texts that come in raise an alert.
+    pub alerts: Vec<Rule>,
     /// Whether the network is asked to report what became of a text.
     pub reports: bool,
+    /// Days for which texts are kept, those that were sent and those that came in.
+    pub keep_days: u32,
     /// Seconds from a refused try to the next; then twice as long each time, five minutes at most.
     pub retry: u32,
 }
@@ -44,9 +57,14 @@ impl Default for Sms {
             order: Order::Failover,
             ways: Vec::new(),
             segments: 3,
+            link: None,
             expires: 1800,
             per_hour: 30,
+            answers_per_hour: 10,
+            several: Several::All,
+            alerts: Vec::new(),
             reports: true,
+            keep_days: 90,
             retry: 5,
         }
     }
@@ -92,6 +110,9 @@ const fn default_sent() -> u64 {
     120
 }
 
+/// What is longer leaves no room for anything else in a text.
+const LONGEST_LINK: usize = 100;
+
 pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(String)) {
     if !(1..=10).contains(&sms.segments) {
         wrong("sms.segments: 1 to 10".into());
@@ -99,8 +120,22 @@ pub(super) fn check(sms: &Sms, modems: &mut [Modem], wrong: &mut impl FnMut(Stri
     if !(60..=604_800).contains(&sms.expires) {
         wrong("sms.expires: 60 to 604800 seconds".into());
     }
+    if !(1..=3650).contains(&sms.keep_days) {
+        wrong("sms.keep_days: 1 to 3650".into());
+    }
     if sms.per_hour == 0 || sms.retry == 0 {
         wrong("sms: per_hour and retry are 1 at least".into());
+    }
+    for (nth, rule) in (1..).zip(&sms.alerts) {
+        if let Some(fault) = rule.fault() {
+            wrong(format!("sms.alerts, number {nth}: {fault}"));
+        }
+    }
+    let is_link = |link: &String| {
+        super::check::is_address(link) && link.len() <= LONGEST_LINK && !link.contains(char::is_whitespace)
+    };
+    if !sms.link.as_ref().is_none_or(is_link) {
+        wrong(format!("sms.link: is no http:// or https:// address of at most {LONGEST_LINK} characters"));
     }
     let mut paths = Vec::new();
     for modem in modems {

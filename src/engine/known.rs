@@ -11,7 +11,8 @@ use super::{Engine, directory::Edition, quiet::quiets};
 use crate::{
     calendar::Calendar,
     escalation::{
-        self, Command, Event, Held, Hush, Note, Opening, Policy, Position, Recipient, State, Step, Target, Texts, World,
+        self, Command, Event, Held, Hush, Note, Opening, Policy, Position, Recipient, Stage, State, Step, Target,
+        Texts, World,
     },
     id::{CalendarId, ContactId, GroupId, IncidentId, ScheduleId},
     oncall::{self, Duty},
@@ -231,7 +232,7 @@ impl Known {
                         called.push(name);
                     }
                 }
-                Command::Text { to, at } => match self.new_text(&to, MessageKind::Page, at.stage.run, now) {
+                Command::Text { to, at } => match self.new_text(&to, MessageKind::Page, at.stage, now) {
                     Ok((message, name)) => {
                         messages.push(message);
                         texted.push((at, name));
@@ -240,7 +241,7 @@ impl Known {
                 },
                 Command::TellOver { to } => {
                     if self.contacts.get(&to).is_some_and(|contact| contact.data.tell_when_over) {
-                        match self.new_text(&Recipient::Contact(to), MessageKind::Over, 0, now) {
+                        match self.new_text(&Recipient::Contact(to), MessageKind::Over, Stage::default(), now) {
                             Ok((message, _)) => messages.push(message),
                             Err(not_texted) => facts.push(not_texted.fact(MessageKind::Over)),
                         }
@@ -274,7 +275,7 @@ impl Known {
         &self,
         to: &Recipient,
         kind: MessageKind,
-        run: u32,
+        at: Stage,
         now: DateTime<Utc>,
     ) -> Result<(NewMessage, String), NotTexted> {
         let (contact, number, name) = match to {
@@ -290,7 +291,7 @@ impl Known {
         match (self.texts, number) {
             (Some(worth), Some(number)) => {
                 let (number, expires_at) = (number.clone(), now + worth);
-                let message = NewMessage { contact, number, kind, run, body: None, source: None, expires_at };
+                let message = NewMessage { contact, number, kind, at, body: None, source: None, expires_at };
                 Ok((message, name))
             }
             (None, _) => Err(NotTexted { to: name, why: NO_TEXTS }),

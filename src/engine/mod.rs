@@ -34,15 +34,16 @@ pub use alert::{Alert, PolicyChoice, Times, rank};
 pub use quiet::first_look;
 pub use readiness::Finding;
 pub use simulate::{Answer, Happening, Says, Simulation, Supposition, What};
-pub use text::{DirectText, Texted};
+pub use text::{DirectText, Texted, TextedAlert};
 pub use watch::DirectCall;
 
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
     escalation::{self, Actor, Event, Position, Stage, State},
-    id::{CallId, IncidentId},
-    store::{self, Change, Fact, Incident, Said, Store},
+    id::IncidentId,
+    script::Texts,
+    store::{self, Change, Fact, Incident, Said, Saying, Store},
     telemetry::trace,
 };
 
@@ -71,6 +72,8 @@ pub struct Engine {
     texts: Option<TimeDelta>,
     /// Whether they leave.
     texts_leave: TextsLeave,
+    /// How changes of shifts are told by text; without it they are not.
+    notices: Option<Arc<Texts>>,
     /// When it last looked at what is due.
     looked: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -137,7 +140,8 @@ impl Engine {
     pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
         let directory = Directory::new(store.clone());
         let (intake, all_in, looked) = (Arc::default(), Arc::default(), Arc::default());
-        Self { store, bus, clock, directory, intake, all_in, texts: None, texts_leave: Arc::new(|_| true), looked }
+        let texts_leave: TextsLeave = Arc::new(|_| true);
+        Self { store, bus, clock, directory, intake, all_in, texts: None, texts_leave, notices: None, looked }
     }
 
     /// The same, where there is a way to send texts, each of which is worth sending for so long.
@@ -152,6 +156,12 @@ impl Engine {
         Self { texts_leave, ..self }
     }
 
+    /// The same, telling whoever wants to know of their shifts in these words.
+    #[must_use]
+    pub fn with_notices(self, words: Arc<Texts>) -> Self {
+        Self { notices: Some(words), ..self }
+    }
+
     /// Whether there is a way to send texts, and how long one is worth sending.
     #[must_use]
     pub fn texts(&self) -> Option<TimeDelta> {
@@ -164,8 +174,7 @@ impl Engine {
     /// If the database does not answer.
     pub async fn acknowledge(&self, id: IncidentId, by: Actor) -> Result<Applied, store::Error> {
         let fact = Fact::Acknowledged { by: by.name().to_owned() };
-        let said = by.call().map(|call| (call, Said::Acknowledged));
-        self.apply(id, |_| Event::Acknowledged { by: by.clone() }, &fact, said).await
+        self.apply(id, |_| Some(Event::Acknowledged { by: by.clone() }), fact, &by, Said::Acknowledged).await
     }
 
     /// A person passes it on. `at` is where it stood when they heard of it; `None` is where it stands.
@@ -174,12 +183,16 @@ impl Engine {
     /// If the database does not answer.
     pub async fn escalate(&self, id: IncidentId, at: Option<Stage>, by: Actor) -> Result<Applied, store::Error> {
         let fact = Fact::Escalated { by: by.name().to_owned() };
-        let said = by.call().map(|call| (call, Said::Escalated));
-        let event = |incident: &Incident| Event::Escalated {
-            at: at.unwrap_or(escalation::stage(&incident.state)),
-            call: by.call(),
+        // A text may have been written before somebody else took it.
+        let is_taken = |state: &State| match state {
+            State::Acknowledged { by: had, .. } => by.text().is_some() && had.contact() != by.contact(),
+            _ => false,
         };
-        self.apply(id, event, &fact, said).await
+        let event = |incident: &Incident| {
+            let at = at.unwrap_or(escalation::stage(&incident.state));
+            (!is_taken(&incident.state)).then(|| Event::Escalated { at, call: by.call() })
+        };
+        self.apply(id, event, fact, &by, Said::Escalated).await
     }
 
     /// A person says that it is over.
@@ -188,8 +201,7 @@ impl Engine {
     /// If the database does not answer.
     pub async fn resolve(&self, id: IncidentId, by: Actor) -> Result<Applied, store::Error> {
         let fact = Fact::Resolved { by: by.name().to_owned() };
-        let said = by.call().map(|call| (call, Said::Resolved));
-        self.apply(id, |_| Event::Resolved { by: by.clone() }, &fact, said).await
+        self.apply(id, |_| Some(Event::Resolved { by: by.clone() }), fact, &by, Said::Resolved).await
     }
 
     /// A call about it found no route. The next attempt need not wait for an answer to this one.
@@ -291,21 +303,27 @@ impl Engine {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies what a person said: `fact` is written only if it counted.
+    /// Applies what a person said, if there is an event for it: `fact` is written only if it counted, and where
+    /// it was said stands that it did.
     async fn apply(
         &self,
         id: IncidentId,
-        event: impl Fn(&Incident) -> Event,
-        fact: &Fact,
-        said: Option<(CallId, Said)>,
+        event: impl Fn(&Incident) -> Option<Event>,
+        fact: Fact,
+        by: &Actor,
+        said: Said,
     ) -> Result<Applied, store::Error> {
-        self.change_state(id, |incident| Some((event(incident), vec![fact.clone()], said))).await
+        let call = by.call().map(|call| Saying::Call(call, said));
+        let text = by.text().map(Saying::Text);
+        let by_text = text.map(|_| Fact::AnsweredByText { by: by.name().to_owned() });
+        let facts: Vec<Fact> = by_text.into_iter().chain([fact]).collect();
+        self.change_state(id, |incident| Some((event(incident)?, facts.clone(), call.or(text)))).await
     }
 
     async fn change_state(
         &self,
         id: IncidentId,
-        event: impl Fn(&Incident) -> Option<(Event, Vec<Fact>, Option<(CallId, Said)>)>,
+        event: impl Fn(&Incident) -> Option<(Event, Vec<Fact>, Option<Saying>)>,
     ) -> Result<Applied, store::Error> {
         for _ in 0..RACES {
             let Some(incident) = self.store.incident(id).await? else { return Ok(Applied::Unknown) };
@@ -326,7 +344,7 @@ impl Engine {
         incident: Incident,
         event: Event,
         facts: Vec<Fact>,
-        said: Option<(CallId, Said)>,
+        said: Option<Saying>,
     ) -> Result<Applied, store::Error> {
         let span = self.span(&incident, &event);
         self.decide_now(incident, event, facts, said).instrument(span).await
@@ -343,7 +361,7 @@ impl Engine {
         incident: Incident,
         event: Event,
         facts: Vec<Fact>,
-        said: Option<(CallId, Said)>,
+        said: Option<Saying>,
     ) -> Result<Applied, store::Error> {
         let edition = self.directory.now().await?;
         let (id, version, raised_at) = (incident.id, incident.version, incident.raised_at);
@@ -370,7 +388,7 @@ impl Engine {
         incident: Incident,
         event: Event,
         facts: Vec<Fact>,
-        said: Option<(CallId, Said)>,
+        said: Option<Saying>,
         content: Option<store::Content>,
     ) -> Result<Result<Ruling, Box<Incident>>, store::Error> {
         let now = self.clock.now();

@@ -128,9 +128,9 @@ impl Engine {
             findings.push(Finding {
                 kind: "texts_turned_off",
                 id: Some(contact.id.0),
-                detail: "has answered a text with \"stop\": they get none any more, and are called".into(),
+                detail: "texts to their number are turned off, by a \"stop\" or over the API: they are called".into(),
                 subject: contact.full_name(),
-                advice: "ask them, and turn texts to their number on again, or give them another number for texts",
+                advice: "ask them, and turn them on again (DELETE /api/v2/text-opt-outs/{number}, or they text START), or give them another number for texts",
             });
         }
         Ok(findings)

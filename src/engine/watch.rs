@@ -32,7 +32,7 @@ pub struct DirectCall {
 }
 
 /// An alert of one text, that fires or does not.
-fn alone(summary: String, severity: String, firing: bool) -> Content {
+pub(super) fn alone(summary: String, severity: String, firing: bool) -> Content {
     let member = Member {
         fingerprint: String::new(),
         summary: summary.clone(),

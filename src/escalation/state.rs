@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{CallId, ContactId},
+    id::{CallId, ContactId, InboundId},
     phone::PhoneNumber,
 };
 
@@ -124,6 +124,15 @@ pub enum Actor {
         /// The call they were on.
         call: CallId,
     },
+    /// A contact, by a text.
+    Texter {
+        /// Who.
+        id: ContactId,
+        /// Their name, as it was.
+        name: String,
+        /// What they have texted.
+        text: InboundId,
+    },
     /// Whoever answered a bare number.
     Number {
         /// The number.
@@ -144,7 +153,8 @@ impl Actor {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Contact { name, .. } | Self::Key(name) | Self::User(name) | Self::Source(name) => name,
+            Self::Contact { name, .. } | Self::Texter { name, .. } => name,
+            Self::Key(name) | Self::User(name) | Self::Source(name) => name,
             Self::Number { number, .. } => number.as_str(),
         }
     }
@@ -154,7 +164,16 @@ impl Actor {
     pub fn call(&self) -> Option<CallId> {
         match self {
             Self::Contact { call, .. } | Self::Number { call, .. } => Some(*call),
-            Self::Key(_) | Self::User(_) | Self::Source(_) => None,
+            Self::Texter { .. } | Self::Key(_) | Self::User(_) | Self::Source(_) => None,
+        }
+    }
+
+    /// The text that says so, if it was one.
+    #[must_use]
+    pub fn text(&self) -> Option<InboundId> {
+        match self {
+            Self::Texter { text, .. } => Some(*text),
+            Self::Contact { .. } | Self::Number { .. } | Self::Key(_) | Self::User(_) | Self::Source(_) => None,
         }
     }
 
@@ -162,7 +181,7 @@ impl Actor {
     #[must_use]
     pub fn contact(&self) -> Option<ContactId> {
         match self {
-            Self::Contact { id, .. } => Some(*id),
+            Self::Contact { id, .. } | Self::Texter { id, .. } => Some(*id),
             Self::Number { .. } | Self::Key(_) | Self::User(_) | Self::Source(_) => None,
         }
     }

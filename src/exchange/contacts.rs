@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The columns, in the order in which they are written: first the predecessor's thirteen.
-pub const COLUMNS: [&str; 21] = [
+pub const COLUMNS: [&str; 22] = [
     "id",
     "name",
     "surname",
@@ -35,6 +35,7 @@ pub const COLUMNS: [&str; 21] = [
     "tags",
     "groups",
     "tell_when_over",
+    "tell_shifts",
 ];
 
 /// A row of the table. What is empty in the file is an empty text, none or an empty list.
@@ -66,6 +67,7 @@ pub struct ContactRow {
     pub tags: Vec<String>,
     pub groups: Vec<String>,
     pub tell_when_over: Option<bool>,
+    pub tell_shifts: Option<bool>,
 }
 
 /// A one-off window of duty.
@@ -164,6 +166,7 @@ fn contact(row: &Row) -> Result<ContactRow, BadRow> {
         tags: split(row.cell("tags")),
         groups: split(row.cell("groups")),
         tell_when_over: truth(row, "tell_when_over")?,
+        tell_shifts: truth(row, "tell_shifts")?,
     };
     if contact.name.is_empty() {
         return Err(row.bad("name", "a contact needs a name"));
@@ -282,6 +285,7 @@ pub fn write_row(out: &mut Vec<u8>, row: &ContactRow) {
             join(&row.tags).into(),
             join(&row.groups).into(),
             truth(row.tell_when_over),
+            truth(row.tell_shifts),
         ],
     );
 }

@@ -19,14 +19,16 @@ const WORD: usize = 20;
 /// An incident, as a text tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told<'a> {
-    /// What it is called in answers.
-    pub code: u32,
+    /// What it is called in answers; without it nothing can be answered.
+    pub code: Option<u32>,
     /// As the sender calls it.
     pub severity: &'a str,
     /// What it is about.
     pub summary: &'a str,
-    /// Where it comes from; empty if that is not said.
-    pub from: &'a str,
+    /// How many alerts it is made of; one need not be told.
+    pub alerts: usize,
+    /// Where more can be read; empty if that is nowhere. Never cut.
+    pub link: &'a str,
 }
 
 /// A text of ours.
@@ -34,7 +36,7 @@ pub struct Told<'a> {
 pub enum Text<'a> {
     /// An incident pages.
     Page(Told<'a>),
-    /// Several do, and `more` that are not told of.
+    /// Several do, each with a code, and `more` that are not told of.
     Pages {
         /// Those that are told of.
         told: &'a [Told<'a>],
@@ -75,6 +77,11 @@ pub enum Text<'a> {
         /// Nothing open is called so.
         unknown: &'a [u32],
     },
+    /// These are passed on, and nobody is left to call.
+    NobodyLeft {
+        /// These.
+        codes: &'a [u32],
+    },
     /// Which one is meant?
     Which {
         /// What for.
@@ -97,6 +104,8 @@ pub enum Text<'a> {
     Started,
     /// What can be said.
     Help,
+    /// It is an alert now.
+    Raised,
     /// It was not understood.
     NotUnderstood,
 }
@@ -197,20 +206,27 @@ impl Texts {
         let told = |told: &Told<'_>| {
             let summary = free(told.summary);
             let summary = if summary.is_empty() { line("no_words", context! {})? } else { summary };
-            let named = |text: String, before: &str, after: &str| {
-                if text.is_empty() { text } else { format!("{before}{text}{after}") }
+            let code = told.code.map_or_else(String::new, |code| format!("#{code} "));
+            let severity = free(told.severity);
+            let severity = if severity.is_empty() { severity } else { format!("{severity}: ") };
+            let alerts = match told.alerts {
+                0 | 1 => String::new(),
+                count => format!(" ({})", line("alerts", context! { count })?),
             };
-            let (severity, from) = (named(free(told.severity), "", ": "), named(free(told.from), " (", ")"));
-            Ok::<_, Error>(format!("#{} {severity}{summary}{from}", told.code))
+            Ok::<_, Error>(format!("{code}{severity}{summary}{alerts}"))
         };
-        let page = |incident: &Told<'_>| Ok::<_, Error>(format!("{}. {}", told(incident)?, how(incident.code)?));
+        let page = |incident: &Told<'_>| {
+            let how = incident.code.map(how).transpose()?.map_or_else(String::new, |how| format!(". {how}"));
+            let link = if incident.link.is_empty() { String::new() } else { format!("\n{}", incident.link) };
+            Ok::<_, Error>(format!("{}{how}{link}", told(incident)?))
+        };
         match text {
             Text::Page(incident) => page(incident),
             Text::Pages { told: [], .. } => line("nothing_open", none),
             Text::Pages { told: incidents, more } => {
                 let all: Vec<String> = incidents.iter().map(told).collect::<Result<_, _>>()?;
-                let code = incidents.first().map_or(0, |incident| incident.code);
-                let (count, all, how) = (incidents.len() + more, all.join("; "), how(code)?);
+                let code = incidents.iter().find_map(|incident| incident.code);
+                let (count, all, how) = (incidents.len() + more, all.join("; "), how(code.unwrap_or_default())?);
                 line("pages", context! { count, all, more, how, ..keys.clone() })
             }
             Text::MissedCall(incident) => line("missed", context! { page => page(incident)? }),
@@ -237,12 +253,14 @@ impl Texts {
                 };
                 line("which", context! { key, codes => listed(codes), code => codes.first() })
             }
+            Text::NobodyLeft { codes } => line("nobody_left", context! { codes => listed(codes) }),
             Text::NothingOpen => line("nothing_open", none),
             Text::NoSuch { codes } => line("no_such", context! { codes => listed(codes) }),
             Text::NotByText => line("not_by_text", none),
             Text::Stopped => line("stopped", none),
             Text::Started => line("started", none),
             Text::Help => line("help", keys.clone()),
+            Text::Raised => line("raised", none),
             Text::NotUnderstood => Ok(format!("{} {}", line("not_understood", none)?, line("help", keys.clone())?)),
         }
     }

@@ -12,7 +12,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Entry, Error, NewCall, NewMessage, Page, Said, Store,
+    Entry, Error, NewCall, NewMessage, Page, Saying, Store,
     calls::{self, join::Wanted},
     messages, policies,
     reader::Reader,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     escalation::{self, Calls, Policy, State},
-    id::{CallId, IncidentId, MessageId, PolicyId},
+    id::{IncidentId, MessageId, PolicyId},
 };
 
 /// Rows in one statement: SQLite takes 32,766 values.
@@ -132,8 +132,8 @@ pub struct Change {
     pub messages: Vec<NewMessage>,
     /// Whether calls about it that nobody has answered yet are given up, and texts that wait.
     pub cancel_calls: bool,
-    /// What became of it in the call in which it was said.
-    pub said: Option<(CallId, Said)>,
+    /// Where it was said, if it was, and what became of it there.
+    pub said: Option<Saying>,
     /// What the timeline says about it.
     pub entries: Vec<Entry>,
 }
@@ -422,14 +422,14 @@ async fn carry_out(tx: &Tx, decisions: Vec<Decision>) -> Result<Vec<Result<(), E
             now,
         }));
         give_up.extend(change.cancel_calls.then_some((id, now)));
-        said.extend(change.said.map(|(call, said)| (call, id, said)));
+        said.extend(change.said.map(|saying| (saying, id, now)));
     }
     for rows in raised.chunks(ROWS) {
         incident::Entity::insert_many(rows.to_vec()).exec_without_returning(tx).await?;
     }
     write_members(tx, members).await?;
-    for (call, incident, what) in said {
-        sessions::set_said(tx, call, incident, what).await?;
+    for (saying, incident, now) in said {
+        sessions::counted(tx, saying, incident, now).await?;
     }
     timeline::write(tx, entries).await?;
     for (incident, now) in give_up {

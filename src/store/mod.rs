@@ -69,15 +69,15 @@ pub use idempotency::{Admission, KeptAnswer, Request};
 pub use incidents::{Change, Content, Decision, Incident, IncidentFilter, Member, NewIncident, state_name};
 pub use logins::{NewLogin, Renewed};
 pub use messages::{
-    Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, Report, Segment, Taken,
-    TextIn,
+    Claim, Fate, Inbound, InboundPart, Message, MessageFilter, MessageKind, MessageStatus, NewMessage, OptedOut,
+    Report, Segment, Taken, TextIn, Told,
 };
 pub use nodes::Node;
 pub use policies::{NamedPolicy, PolicyData, PolicyVersion};
 pub use reminders::{Reminder, ReminderData};
 pub use routing::RoutingRules;
 pub use schedules::{ImportCounts, ImportedDuty, Look, NamedDuty, NamedOverride, NamedSchedule, Run, ScheduleData};
-pub use sessions::{Said, Session};
+pub use sessions::{Said, Saying, Session};
 pub use settings::KillSwitch;
 pub use silences::{Silence, SilenceData};
 pub use timeline::{Entry, Fact, TimelineEvent};

@@ -18,11 +18,12 @@ use uuid::Uuid;
 use super::{
     Error, Fact, Store,
     calls::{self, Call, CallStatus, Carried, of_call},
+    messages,
     reader::Reader,
     timeline,
 };
 use crate::{
-    id::{CallId, IncidentId},
+    id::{CallId, InboundId, IncidentId},
     store::writer::Tx,
 };
 
@@ -44,6 +45,15 @@ pub enum Said {
     Resolved,
     /// The callee was told that somebody else has it, or that it is over.
     Taken,
+}
+
+/// Where something was said about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// In a call, with what became of the incident in it.
+    Call(CallId, Said),
+    /// In a text, which counts once.
+    Text(InboundId),
 }
 
 impl Said {
@@ -221,7 +231,15 @@ pub(super) async fn read(database: Reader, ids: Vec<CallId>) -> Result<Vec<Optio
 }
 
 /// Notes what became of an incident in a call, as part of a larger change.
-pub(super) async fn set_said(tx: &Tx, call: CallId, incident: IncidentId, said: Said) -> Result<(), Error> {
+/// What was said has counted: that stands where it was said.
+pub(super) async fn counted(tx: &Tx, saying: Saying, incident: IncidentId, now: DateTime<Utc>) -> Result<(), Error> {
+    match saying {
+        Saying::Call(call, said) => set_said(tx, call, incident, said).await,
+        Saying::Text(text) => messages::answers::counted(tx, text, incident, now).await,
+    }
+}
+
+async fn set_said(tx: &Tx, call: CallId, incident: IncidentId, said: Said) -> Result<(), Error> {
     call_incident::Entity::update_many()
         .set(call_incident::ActiveModel { said: Set(said.as_str().into()), ..Default::default() })
         .filter(call_incident::Column::CallId.eq(call.0))

@@ -100,6 +100,12 @@ pub enum Fact {
     TextAgain { to: String, by: String },
     /// A text came in.
     TextReceived { from: String },
+    /// What follows, somebody has said by text.
+    AnsweredByText { by: String },
+    /// Texts to a number are turned off, by its owner or by somebody else.
+    TextsOff { to: String, by: String },
+    /// Texts to a number are turned on again.
+    TextsOn { to: String, by: String },
     /// Somebody came on duty, or went off.
     OnDuty { schedule: String, people: Vec<String>, before: Vec<String> },
     /// No call of the round found a route: it is not counted.
@@ -211,6 +217,11 @@ impl Fact {
             Self::TextCanceled { to, by: Some(by) } => format!("{by} gives the text to {to} up"),
             Self::TextAgain { to, by } => format!("{by} has the text to {to} sent again"),
             Self::TextReceived { from } => format!("a text has come from {from}"),
+            Self::AnsweredByText { by } => format!("{by} answers by text"),
+            Self::TextsOff { to, by } if to == by => format!("{to} wants no more texts"),
+            Self::TextsOff { to, by } => format!("{by} turns off texts to {to}"),
+            Self::TextsOn { to, by } if to == by => format!("{to} wants texts again"),
+            Self::TextsOn { to, by } => format!("{by} turns on texts to {to} again"),
             Self::OnDuty { schedule, people, before } => {
                 format!("on duty for {schedule}: {} (before: {})", names(people), names(before))
             }

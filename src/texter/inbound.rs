@@ -14,7 +14,8 @@ use crate::{
         Health, Notice,
         pdu::{Address, Assembled, Body, Deliver, Kind, Reference, Status, StatusReport},
     },
-    store::{self, Fate, Inbound, InboundPart, Report},
+    phone::NumberingPlan,
+    store::{self, Fate, InboundPart, Report},
 };
 
 /// What happens with a modem.
@@ -22,8 +23,6 @@ pub(super) type Notices = mpsc::Receiver<Notice>;
 
 /// The other parts of a text come within minutes, or not at all.
 pub(super) const PATIENCE: TimeDelta = TimeDelta::hours(1);
-/// Texts that are looked at in one go.
-const BATCH: u64 = 100;
 
 /// How the octets of a part are to be read.
 const GSM7: u8 = 0;
@@ -45,7 +44,7 @@ pub(super) async fn listen(shared: Arc<Shared>, route: String, mut notices: Noti
             Notice::Health(health) => show(&shared, &route, &health, &mut was_up),
             Notice::Arrived { deliver, stored } => {
                 metrics::counter!("ringdown_texts_received_total").increment(1);
-                match take_in(&shared, part(&route, &deliver)).await {
+                match take_in(&shared, part(&shared.settings.plan, &route, &deliver)).await {
                     Ok(()) => stored.stored(),
                     // It is handed over again.
                     Err(error) => tracing::error!(modem = route, %error, "a text that came in cannot be stored"),
@@ -91,22 +90,8 @@ fn show(shared: &Shared, route: &str, health: &Health, was_up: &mut Option<bool>
 
 async fn take_in(shared: &Shared, part: InboundPart) -> Result<(), store::Error> {
     shared.store.take_in(part, join, shared.clock.now()).await?;
-    look(shared).await
-}
-
-/// Looks at what came in and was not looked at yet.
-pub(super) async fn look(shared: &Shared) -> Result<(), store::Error> {
-    for text in shared.store.unhandled_texts(BATCH).await? {
-        let outcome = answers(&text);
-        shared.store.text_handled(text.id, outcome, shared.clock.now()).await?;
-    }
+    shared.bus.ring(Bell::Inbound);
     Ok(())
-}
-
-/// What is done about a text that came in, in words. For now it is recorded.
-fn answers(text: &Inbound) -> String {
-    tracing::info!(text = %text.id, known = text.contact.is_some(), "a text has come in");
-    "recorded".to_owned()
 }
 
 async fn take_report(shared: &Shared, route: &str, report: &StatusReport) -> Result<(), store::Error> {
@@ -139,8 +124,16 @@ fn told(address: &Address) -> String {
     }
 }
 
-fn part(route: &str, deliver: &Deliver) -> InboundPart {
-    let sender = deliver.sender.as_ref().map(told);
+/// The number of a sender as contacts have it, also where the network leaves out the country.
+fn sender(plan: &NumberingPlan, address: &Address) -> String {
+    let told = told(address);
+    let whole =
+        Some(&told).filter(|told| told.bytes().all(|c| c.is_ascii_digit())).and_then(|told| plan.parse(told).ok());
+    whole.filter(|number| !number.is_extension()).map_or(told, String::from)
+}
+
+fn part(plan: &NumberingPlan, route: &str, deliver: &Deliver) -> InboundPart {
+    let sender = deliver.sender.as_ref().map(|address| sender(plan, address));
     let (tag, octets) = match &deliver.content.body {
         Body::Gsm7(septets) => (GSM7, septets.clone()),
         Body::Ucs2(units) => (UCS2, units.iter().flat_map(|unit| unit.to_be_bytes()).collect()),

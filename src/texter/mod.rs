@@ -1,4 +1,4 @@
-//! TEXTS: queued messages leave by a way out, what comes in is stored.
+//! TEXTS: queued messages leave by a way out, what comes in is stored, and acted on.
 //!
 //! A message is claimed before its way is asked to send it, so that none is sent twice: a server that dies in
 //! between leaves it `sending`, and makes it `unknown` when it comes back. What was refused is tried again, by
@@ -7,12 +7,13 @@
 //! Each way has workers of its own, so that two send twice as fast; `order` says which sends what. What is most
 //! urgent goes first: the first page about an incident before anything else.
 
-mod body;
+mod answers;
 mod inbound;
 mod order;
 mod standing;
 mod twilio;
 mod way;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,15 +21,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::{body::body, way::Outcome};
-pub use self::{order::Order, twilio::Settings as TwilioSettings, way::Way};
+use self::way::Outcome;
+pub use self::{answers::Answers, order::Order, twilio::Settings as TwilioSettings, way::Way, words::Words};
 use crate::{
     bus::{Bell, Bus},
     clock::Clock,
+    engine::Engine,
     failpoint,
-    id::MessageId,
+    id::{ContactId, MessageId},
+    phone::NumberingPlan,
     route::destination::Rules,
-    store::{self, Message, Store},
+    store::{self, Message, MessageKind, Store},
     watch::Board,
 };
 
@@ -50,12 +53,18 @@ pub struct Settings {
     pub order: Order,
     /// Messages that one text may take.
     pub segments: u8,
+    /// What they say.
+    pub words: Arc<Words>,
     /// Texts to one number in any hour.
     pub per_hour: u32,
     /// Whether the network is asked what became of each.
     pub reports: bool,
     /// From a refused try to the next; then twice as long each time.
     pub retry: TimeDelta,
+    /// How answers are understood.
+    pub answers: Answers,
+    /// How numbers are read.
+    pub plan: NumberingPlan,
     /// Where texts may go.
     pub rules: Rules,
     /// Who wants to know how the ways are.
@@ -69,6 +78,7 @@ pub struct Settings {
 /// What the workers share.
 struct Shared {
     store: Store,
+    engine: Engine,
     bus: Bus,
     clock: Clock,
     settings: Settings,
@@ -83,8 +93,8 @@ pub struct Texter {
 impl Texter {
     /// A texter with these ways out, in order.
     #[must_use]
-    pub fn new(store: Store, bus: Bus, clock: Clock, ways: Vec<Way>, settings: Settings) -> Self {
-        Self { shared: Arc::new(Shared { store, bus, clock, settings }), ways }
+    pub fn new(store: Store, engine: Engine, bus: Bus, clock: Clock, ways: Vec<Way>, settings: Settings) -> Self {
+        Self { shared: Arc::new(Shared { store, engine, bus, clock, settings }), ways }
     }
 
     /// Sends texts until `shutdown`. What is being sent then gets some time to be over.
@@ -110,6 +120,7 @@ impl Texter {
             listeners.spawn(twilio::tend(Arc::clone(&self.shared), Arc::clone(&ways), place));
         }
         listeners.spawn(sweep(Arc::clone(&self.shared), shutdown.clone()));
+        listeners.spawn(answers::run(Arc::clone(&self.shared), shutdown.clone()));
         shutdown.cancelled().await;
         let done = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(self.shared.settings.grace, done).await.is_err() {
@@ -170,7 +181,21 @@ async fn try_sweep(shared: &Shared) -> Result<(), store::Error> {
     store.messages_left_behind(None, now - STUCK, now).await?;
     store.take_what_is_incomplete(now - inbound::PATIENCE, inbound::join, now).await?;
     store.forget_reports(now - STRAYS).await?;
-    inbound::look(shared).await
+    Ok(())
+}
+
+/// A page that was never tried.
+fn is_new(message: &Message) -> bool {
+    message.kind == MessageKind::Page && message.body.is_none() && message.attempts == 0
+}
+
+/// In which language somebody is written to.
+async fn language(store: &Store, contact: Option<ContactId>) -> Result<String, store::Error> {
+    let contact = match contact {
+        Some(id) => store.contact(id).await?,
+        None => None,
+    };
+    Ok(contact.map_or_else(|| words::LANGUAGE.to_owned(), |contact| contact.data.language))
 }
 
 /// Sends by one of the ways.
@@ -211,14 +236,23 @@ impl Worker {
         if !up[self.place] {
             return Ok(false);
         }
-        for message in store.waiting_messages(settings.per_hour.into(), clock.now(), BATCH).await? {
+        let waiting = store.waiting_messages(settings.per_hour.into(), clock.now(), BATCH).await?;
+        for message in &waiting {
             let refused = message.route.as_deref().and_then(|name| self.ways.iter().position(|way| way.name() == name));
             if !settings.order.chooses(self.place, &up, refused) {
                 continue;
             }
-            let Some(body) = self.says(&message).await? else { continue };
+            let Some((body, ids)) = self.says(message, &waiting).await? else { continue };
             let by = (&*settings.node, self.way().name());
-            let Some(message) = store.claim_message(message.id, by, body, clock.now()).await? else { continue };
+            let claimed = match ids.len() {
+                1 => store.claim_message(message.id, by, body, clock.now()).await?,
+                _ => match store.claim_bundle(ids, by, body, clock.now()).await {
+                    // One of them has gone meanwhile: what is left is told anew.
+                    Err(store::Error::Conflict) => return Ok(true),
+                    claimed => claimed?,
+                },
+            };
+            let Some(message) = claimed else { continue };
             failpoint::reach("text.claimed");
             self.send(&message, &up).await;
             return Ok(true);
@@ -226,15 +260,39 @@ impl Worker {
         Ok(false)
     }
 
-    /// What a message says: what it was to say, or how things are now.
-    async fn says(&self, message: &Message) -> Result<Option<String>, store::Error> {
+    /// What a message says: what it was to say, or how things are now; and for which messages. A page tells of what
+    /// waits for the same number, too, so that a storm is a few texts.
+    async fn says(
+        &self,
+        message: &Message,
+        waiting: &[Message],
+    ) -> Result<Option<(String, Vec<MessageId>)>, store::Error> {
+        let alone = vec![message.id];
         if let Some(body) = &message.body {
-            return Ok(Some(body.clone()));
+            return Ok(Some((body.clone(), alone)));
         }
+        let Shared { store, settings, .. } = &*self.shared;
         let Some(id) = message.incident else { return Ok(None) };
-        let Some(incident) = self.shared.store.incident(id).await? else { return Ok(None) };
-        let code = self.shared.store.code_of(id).await?;
-        Ok(Some(body(message.kind, &incident.content, code, self.shared.settings.segments)))
+        let Some(incident) = store.incident(id).await? else { return Ok(None) };
+        let code = store.code_of(id).await?;
+        let language = language(store, message.contact).await?;
+        let with = |other: &&Message| other.id != message.id && other.number == message.number && is_new(other);
+        if let (true, Some(code)) = (is_new(message), code) {
+            let mut ids = alone.clone();
+            let mut all = vec![(incident.content.clone(), code)];
+            for other in waiting.iter().filter(with).take(words::MOST - 1) {
+                let Some(id) = other.incident else { continue };
+                if let (Some(incident), Some(code)) = (store.incident(id).await?, store.code_of(id).await?) {
+                    ids.push(other.id);
+                    all.push((incident.content, code));
+                }
+            }
+            if let Some((text, count)) = settings.words.several(&language, &all) {
+                ids.truncate(count);
+                return Ok(Some((text, ids)));
+            }
+        }
+        Ok(Some((settings.words.about(message.kind, &language, id, &incident.content, code), alone)))
     }
 
     async fn send(&self, message: &Message, up: &[bool]) {

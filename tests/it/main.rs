@@ -3,6 +3,7 @@
 
 mod access;
 mod address_book;
+mod answers;
 mod audit;
 mod chaos;
 mod cli;

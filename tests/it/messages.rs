@@ -314,9 +314,10 @@ async fn a_number_that_wants_no_texts_gets_none_and_is_called_all_the_same(datab
     let ann = Target::Contact(scene.contact("Ann", &[ANN]).await);
     scene.policy("night", by(Method::CallAndSms, &[ann]), true).await;
     for _ in 0..2 {
-        scene.store.opt_out(&number(ANN), scene.now()).await.expect("it is stored");
+        scene.store.opt_out(&number(ANN), "Ann", scene.now()).await.expect("it is stored");
     }
-    assert_eq!(scene.store.opted_out().await.expect("an answer"), [number(ANN)]);
+    let opted_out = scene.store.opted_out().await.expect("an answer");
+    assert_eq!(opted_out.iter().map(|opted_out| &opted_out.number).collect::<Vec<_>>(), [&number(ANN)]);
     let id = scene.raise(alert("disk")).await;
     let page = all(&scene).await.remove(0);
     assert_eq!(
@@ -331,8 +332,8 @@ async fn a_number_that_wants_no_texts_gets_none_and_is_called_all_the_same(datab
         findings.iter().any(|finding| finding.kind == "texts_turned_off" && finding.subject == "Ann"),
         "{findings:?}"
     );
-    assert_eq!(scene.store.opt_in(&number(ANN)).await, Ok(true));
-    assert_eq!(scene.store.opt_in(&number(ANN)).await, Ok(false));
+    assert_eq!(scene.store.opt_in(&number(ANN), "Ann", scene.now()).await, Ok(true));
+    assert_eq!(scene.store.opt_in(&number(ANN), "Ann", scene.now()).await, Ok(false));
 }
 
 async fn whoever_misses_a_call_is_texted_once_where_the_step_says_so(database: Database) {
@@ -404,7 +405,7 @@ async fn parts_become_a_text_once_in_whatever_order_they_come(database: Database
     assert_eq!(came().await[2..], [("another|?|?".to_owned(), false, Some(ann))]);
     let unhandled = scene.store.unhandled_texts(10).await.expect("an answer");
     assert_eq!(unhandled.len(), 3);
-    let handled = async || scene.store.text_handled(unhandled[0].id, "done".into(), scene.now()).await;
+    let handled = async || scene.store.text_handled(unhandled[0].id, "done".into(), None, scene.now()).await;
     assert_eq!((handled().await, handled().await), (Ok(true), Ok(false)), "by one server");
     assert_eq!(scene.store.unhandled_texts(10).await.expect("an answer").len(), 2);
 }

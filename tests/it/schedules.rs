@@ -230,7 +230,7 @@ async fn what_was_changed_meanwhile_is_looked_at_again(database: Database) {
     let eva = change(OverrideKind::Replace, &[people.eva], now, 1);
     assert!(scene.store.by(author()).add_override(id, eva, "a test").await.expect("it is stored"));
     let later = now + TimeDelta::hours(12);
-    let noted_it = scene.store.schedule_looked_at(&read[0], &[people.ben], later, None, now).await;
+    let noted_it = scene.store.schedule_looked_at(&read[0], &[people.ben], later, None, Vec::new(), now).await;
     assert!(!noted_it.expect("an answer"), "what it decided on is not so any more");
     scene.tick().await;
     assert_eq!(noted(&scene, id).await, ["   0 on duty for Night: Eva (before: nobody)"]);

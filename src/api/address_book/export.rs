@@ -123,6 +123,7 @@ fn row(contact: Contact, groups: Vec<String>, windows: Vec<Availability>) -> Con
         tags: data.tags,
         groups,
         tell_when_over: Some(data.tell_when_over),
+        tell_shifts: Some(data.tell_shifts),
     }
 }
 

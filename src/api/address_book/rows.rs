@@ -76,6 +76,7 @@ fn taken(state: &State, columns: &Columns, line: u64, row: ContactRow) -> Result
         tags: columns.said("tags", row.tags),
         enabled: row.enabled,
         tell_when_over: row.tell_when_over,
+        tell_shifts: row.tell_shifts,
         groups: columns.said("groups", row.groups),
         windows: columns.said("on_call_availability", row.on_call_availability),
     };

@@ -158,7 +158,7 @@ fn what_is_written_is_safe_in_a_spreadsheet_and_readable_by_the_predecessor() {
     };
     let text = String::from_utf8(write([&row])).expect("text");
     let expected = format!(
-        "{}\r\n,\"'=HYPERLINK(\"\"http://example.org\"\")\",,,,,,,+393331000001,true,,'-1,,,,,,,,,\r\n",
+        "{}\r\n,\"'=HYPERLINK(\"\"http://example.org\"\")\",,,,,,,+393331000001,true,,'-1,,,,,,,,,,\r\n",
         COLUMNS.join(",")
     );
     assert_eq!(text, expected);
@@ -219,12 +219,12 @@ fn contact() -> impl Strategy<Value = ContactRow> {
             trimmed(),
         ),
         (filled(), truth(), option::of(moment()), nasty(), vec(window, 0..3)),
-        (filled(), filled(), filled(), filled(), vec(number, 1..3), names(), names(), truth()),
+        (filled(), filled(), filled(), filled(), vec(number, 1..3), names(), names(), truth(), truth()),
     )
         .prop_map(|(person, duty, ours)| {
             let (id, name, surname, address, zip_code, city, state, country) = person;
             let (phone_number, enabled, created_time, annotations, on_call_availability) = duty;
-            let (language, time_zone, email, sms_number, numbers, tags, groups, tell_when_over) = ours;
+            let (language, time_zone, email, sms_number, numbers, tags, groups, tell_when_over, tell_shifts) = ours;
             ContactRow {
                 id,
                 name,
@@ -247,6 +247,7 @@ fn contact() -> impl Strategy<Value = ContactRow> {
                 tags,
                 groups,
                 tell_when_over,
+                tell_shifts,
             }
         })
 }

@@ -23,6 +23,7 @@ const ENGLISH: Lines = &[
     ),
     ("missed", "Missed call. {{ page }}"),
     ("no_words", "an alert without words"),
+    ("alerts", "{{ count }} alerts"),
     ("over", "It is over: {{ told }}"),
     ("taken", "Taken by {{ by }}: {{ told }}"),
     ("shift_begins", "You are on call now: {{ schedule }}{% if until %}, until {{ until }}{% endif %}"),
@@ -33,6 +34,7 @@ const ENGLISH: Lines = &[
     ("done_acknowledge", "Done: you have taken {{ codes }}."),
     ("done_escalate", "Done: {{ codes }} passed on."),
     ("done_resolve", "Done: {{ codes }} resolved."),
+    ("nobody_left", "Passed on: {{ codes }}, but nobody is left to call."),
     ("no_such", "Not open: {{ codes }}."),
     ("which", "Which one? Open: {{ codes }}. Reply for instance {{ key }} {{ code }}, or {{ key }} all"),
     ("nothing_open", "Nothing is open for you."),
@@ -43,6 +45,7 @@ const ENGLISH: Lines = &[
         "help",
         "{{ take }} = take, {{ pass }} = pass on, {{ end }} = over; one of several with its code: {{ take }} 17. STOP = no more texts",
     ),
+    ("raised", "Thank you: your text is an alert now."),
     ("not_understood", "Not understood."),
 ];
 
@@ -57,6 +60,7 @@ const GERMAN: Lines = &[
     ),
     ("missed", "Verpasster Anruf. {{ page }}"),
     ("no_words", "ein Alarm ohne Worte"),
+    ("alerts", "{{ count }} Alarme"),
     ("over", "Es ist vorbei: {{ told }}"),
     ("taken", "{{ by }} hat übernommen: {{ told }}"),
     ("shift_begins", "Sie haben jetzt Bereitschaft: {{ schedule }}{% if until %}, bis {{ until }}{% endif %}"),
@@ -67,6 +71,7 @@ const GERMAN: Lines = &[
     ("done_acknowledge", "Gut: Sie haben {{ codes }} übernommen."),
     ("done_escalate", "Gut: {{ codes }} weitergegeben."),
     ("done_resolve", "Gut: {{ codes }} erledigt."),
+    ("nobody_left", "Weitergegeben: {{ codes }}, aber niemand ist mehr übrig."),
     ("no_such", "Nicht offen: {{ codes }}."),
     ("which", "Welcher? Offen: {{ codes }}. Antwort z.B. {{ key }} {{ code }}, oder {{ key }} alle"),
     ("nothing_open", "Für Sie ist nichts offen."),
@@ -77,6 +82,7 @@ const GERMAN: Lines = &[
         "help",
         "{{ take }} = übernehmen, {{ pass }} = weitergeben, {{ end }} = erledigt; einen von mehreren mit Nummer: {{ take }} 17. STOPP = keine SMS mehr",
     ),
+    ("raised", "Danke: Ihre SMS ist jetzt ein Alarm."),
     ("not_understood", "Nicht verstanden."),
 ];
 
@@ -91,6 +97,7 @@ const SPANISH: Lines = &[
     ),
     ("missed", "Llamada perdida. {{ page }}"),
     ("no_words", "una alerta sin texto"),
+    ("alerts", "{{ count }} alertas"),
     ("over", "Resuelto: {{ told }}"),
     ("taken", "Lo tiene {{ by }}: {{ told }}"),
     ("shift_begins", "Empieza su guardia: {{ schedule }}{% if until %}, hasta {{ until }}{% endif %}"),
@@ -101,6 +108,7 @@ const SPANISH: Lines = &[
     ("done_acknowledge", "Hecho: usted tiene {{ codes }}."),
     ("done_escalate", "Hecho: {{ codes }} pasa al siguiente."),
     ("done_resolve", "Hecho: {{ codes }} resuelto."),
+    ("nobody_left", "{{ codes }}: no queda nadie a quien avisar."),
     ("no_such", "No abierto: {{ codes }}."),
     ("which", "Elija uno. Abiertos: {{ codes }}. Responda por ejemplo {{ key }} {{ code }}, o {{ key }} todos"),
     ("nothing_open", "No hay nada abierto para usted."),
@@ -111,6 +119,7 @@ const SPANISH: Lines = &[
         "help",
         "{{ take }} = lo tomo, {{ pass }} = siguiente, {{ end }} = resuelto; uno de varios con su cifra: {{ take }} 17. STOP = sin SMS",
     ),
+    ("raised", "Gracias: su SMS es ahora una alerta."),
     ("not_understood", "No entendido."),
 ];
 
@@ -125,6 +134,7 @@ const FRENCH: Lines = &[
     ),
     ("missed", "Appel manqué. {{ page }}"),
     ("no_words", "une alerte sans texte"),
+    ("alerts", "{{ count }} alertes"),
     ("over", "C'est terminé: {{ told }}"),
     ("taken", "Pris par {{ by }}: {{ told }}"),
     ("shift_begins", "Votre astreinte commence: {{ schedule }}{% if until %}, jusqu'à {{ until }}{% endif %}"),
@@ -135,6 +145,7 @@ const FRENCH: Lines = &[
     ("done_acknowledge", "C'est fait: vous avez pris {{ codes }}."),
     ("done_escalate", "C'est fait: {{ codes }} passe au suivant."),
     ("done_resolve", "C'est fait: {{ codes }} réglé."),
+    ("nobody_left", "{{ codes }}: il ne reste personne à appeler."),
     ("no_such", "Pas ouvert: {{ codes }}."),
     ("which", "Lequel? Ouverts: {{ codes }}. Répondez par exemple {{ key }} {{ code }}, ou {{ key }} tous"),
     ("nothing_open", "Rien n'est ouvert pour vous."),
@@ -145,6 +156,7 @@ const FRENCH: Lines = &[
         "help",
         "{{ take }} = je prends, {{ pass }} = suivant, {{ end }} = réglé; un parmi plusieurs avec son code: {{ take }} 17. STOP = plus de SMS",
     ),
+    ("raised", "Merci: votre SMS est maintenant une alerte."),
     ("not_understood", "Pas compris."),
 ];
 
@@ -159,6 +171,7 @@ const ITALIAN: Lines = &[
     ),
     ("missed", "Chiamata persa. {{ page }}"),
     ("no_words", "un allarme senza testo"),
+    ("alerts", "{{ count }} allarmi"),
     ("over", "Finito: {{ told }}"),
     ("taken", "Preso da {{ by }}: {{ told }}"),
     ("shift_begins", "Inizia la tua reperibilità: {{ schedule }}{% if until %}, fino a {{ until }}{% endif %}"),
@@ -169,6 +182,7 @@ const ITALIAN: Lines = &[
     ("done_acknowledge", "Fatto: hai preso {{ codes }}."),
     ("done_escalate", "Fatto: {{ codes }} passa al prossimo."),
     ("done_resolve", "Fatto: {{ codes }} risolto."),
+    ("nobody_left", "{{ codes }}: non resta nessuno da chiamare."),
     ("no_such", "Non aperto: {{ codes }}."),
     ("which", "Quale? Aperti: {{ codes }}. Rispondi per esempio {{ key }} {{ code }}, o {{ key }} tutti"),
     ("nothing_open", "Per te non c'è niente di aperto."),
@@ -179,6 +193,7 @@ const ITALIAN: Lines = &[
         "help",
         "{{ take }} = prendo, {{ pass }} = prossimo, {{ end }} = risolto; uno tra tanti col suo codice: {{ take }} 17. STOP = niente SMS",
     ),
+    ("raised", "Grazie: il tuo SMS ora è un allarme."),
     ("not_understood", "Non capito."),
 ];
 
@@ -193,6 +208,7 @@ const DUTCH: Lines = &[
     ),
     ("missed", "Gemiste oproep. {{ page }}"),
     ("no_words", "een melding zonder tekst"),
+    ("alerts", "{{ count }} meldingen"),
     ("over", "Het is voorbij: {{ told }}"),
     ("taken", "Overgenomen door {{ by }}: {{ told }}"),
     ("shift_begins", "Je dienst begint: {{ schedule }}{% if until %}, tot {{ until }}{% endif %}"),
@@ -203,6 +219,7 @@ const DUTCH: Lines = &[
     ("done_acknowledge", "Gedaan: je hebt {{ codes }} overgenomen."),
     ("done_escalate", "Gedaan: {{ codes }} gaat naar de volgende."),
     ("done_resolve", "Gedaan: {{ codes }} opgelost."),
+    ("nobody_left", "{{ codes }}: er is niemand meer om te bellen."),
     ("no_such", "Niet open: {{ codes }}."),
     ("which", "Welke? Open: {{ codes }}. Antwoord bijvoorbeeld {{ key }} {{ code }}, of {{ key }} alle"),
     ("nothing_open", "Er staat niets voor je open."),
@@ -213,6 +230,7 @@ const DUTCH: Lines = &[
         "help",
         "{{ take }} = neem ik, {{ pass }} = volgende, {{ end }} = opgelost; een van meer met zijn code: {{ take }} 17. STOP = geen sms meer",
     ),
+    ("raised", "Dank: je sms is nu een melding."),
     ("not_understood", "Niet begrepen."),
 ];
 
@@ -224,6 +242,7 @@ const RUSSIAN: Lines = &[
     ),
     ("missed", "Пропущен звонок. {{ page }}"),
     ("no_words", "тревога без текста"),
+    ("alerts", "тревог: {{ count }}"),
     ("over", "Решено: {{ told }}"),
     ("taken", "Взято ({{ by }}): {{ told }}"),
     ("shift_begins", "Ваше дежурство началось: {{ schedule }}{% if until %}, до {{ until }}{% endif %}"),
@@ -234,6 +253,7 @@ const RUSSIAN: Lines = &[
     ("done_acknowledge", "Готово: за вами {{ codes }}."),
     ("done_escalate", "Готово: {{ codes }} передано дальше."),
     ("done_resolve", "Готово: {{ codes }} решено."),
+    ("nobody_left", "{{ codes }}: больше звонить некому."),
     ("no_such", "Не открыто: {{ codes }}."),
     ("which", "Какой? Открыты: {{ codes }}. Ответьте, например, {{ key }} {{ code }} или {{ key }} все"),
     ("nothing_open", "Для вас ничего не открыто."),
@@ -244,5 +264,6 @@ const RUSSIAN: Lines = &[
         "help",
         "{{ take }} = беру, {{ pass }} = дальше, {{ end }} = решено; один из нескольких с кодом: {{ take }} 17. СТОП = без SMS",
     ),
+    ("raised", "Спасибо: ваше SMS стало тревогой."),
     ("not_understood", "Не понято."),
 ];

@@ -7,7 +7,8 @@ use crate::{
 };
 
 const KEYS: Keys = Keys { acknowledge: '4', escalate: '5', resolve: '6' };
-const DISK: Told<'_> = Told { code: 17, severity: "critical", summary: "disk full on db-01", from: "web" };
+const DISK: Told<'_> =
+    Told { code: Some(17), severity: "critical", summary: "disk full on db-01", alerts: 3, link: "" };
 
 fn texts() -> Texts {
     Texts::new(Keypad::default()).expect("the built-in templates parse")
@@ -23,7 +24,7 @@ fn written(language: &str, text: &Text<'_>) -> String {
 
 fn each() -> Vec<Text<'static>> {
     let (codes, told): (&[u32], &[Told<'_>]) =
-        (&[17, 18], &[DISK, Told { code: 18, severity: "", summary: "x", from: "" }]);
+        (&[17, 18], &[DISK, Told { code: Some(18), severity: "", summary: "x", alerts: 1, link: "" }]);
     let mut each = vec![
         Text::Page(DISK),
         Text::Pages { told, more: 0 },
@@ -36,12 +37,14 @@ fn each() -> Vec<Text<'static>> {
         Text::ShiftBegins { schedule: "Web", until: "08:00" },
         Text::ShiftEnds { schedule: "Web", next: "" },
         Text::ShiftEnds { schedule: "Web", next: "Ben" },
+        Text::NobodyLeft { codes },
         Text::NothingOpen,
         Text::NoSuch { codes },
         Text::NotByText,
         Text::Stopped,
         Text::Started,
         Text::Help,
+        Text::Raised,
         Text::NotUnderstood,
     ];
     for action in [Action::Acknowledge, Action::Escalate, Action::Resolve] {
@@ -56,16 +59,16 @@ fn each() -> Vec<Text<'static>> {
 fn a_page_says_what_where_and_how_to_answer() {
     assert_eq!(
         written("en", &Text::Page(DISK)),
-        "#17 critical: disk full on db-01 (web). Reply 4 17 = take, 5 17 = pass on, 6 17 = over"
+        "#17 critical: disk full on db-01 (3 alerts). Reply 4 17 = take, 5 17 = pass on, 6 17 = over"
     );
     assert_eq!(
-        written("de-AT", &Text::Page(Told { severity: "", from: "", ..DISK })),
+        written("de-AT", &Text::Page(Told { severity: "", alerts: 1, ..DISK })),
         "#17 disk full on db-01. Antwort 4 17 = übernehmen, 5 17 = weitergeben, 6 17 = erledigt"
     );
-    let told = [DISK, Told { code: 18, severity: "", summary: "\r\n", from: "" }];
+    let told = [DISK, Told { code: Some(18), severity: "", summary: "\r\n", alerts: 1, link: "" }];
     assert_eq!(
         written("en", &Text::Pages { told: &told, more: 2 }),
-        "4 incidents: #17 critical: disk full on db-01 (web); #18 an alert without words; 2 more. \
+        "4 incidents: #17 critical: disk full on db-01 (3 alerts); #18 an alert without words; 2 more. \
          Reply 4 17 = take, 5 17 = pass on, 6 17 = over, 4 all = take all"
     );
     let done = Text::Done { action: Action::Acknowledge, codes: &[17, 18], unknown: &[20] };
@@ -128,6 +131,15 @@ fn whoever_does_as_a_text_says_is_understood() {
 }
 
 #[test]
+fn what_has_no_code_cannot_be_answered_and_a_link_stands_at_the_end() {
+    assert_eq!(written("en", &Text::Page(Told { code: None, alerts: 0, ..DISK })), "critical: disk full on db-01");
+    let link = "https://alerts.example.org/0193";
+    let page = texts().fitted("en", &Text::Page(Told { summary: &"x".repeat(500), link, ..DISK }), 1, segments);
+    let page = page.expect("a text");
+    assert!(page.is_cut && !page.is_too_long && page.text.ends_with(&format!(" = over\n{link}")), "{page:?}");
+}
+
+#[test]
 fn keys_that_are_no_digits_are_written_as_words() {
     let keypad = Keypad { escalate: '*', repeat: '5', ..Keypad::default() };
     let texts = Texts::new(keypad).expect("templates");
@@ -138,7 +150,7 @@ fn keys_that_are_no_digits_are_written_as_words() {
 #[test]
 fn what_comes_from_outside_is_text_on_one_line_and_never_a_template() {
     let page = written("en", &Text::Page(Told { summary: "{{ 6 * 7 }}\r\n<b>&\0 _@$[]{}", ..DISK }));
-    assert!(page.contains("critical: {{ 6 * 7 }} <b>& _@$[]{} (web)"), "{page}");
+    assert!(page.contains("critical: {{ 6 * 7 }} <b>& _@$[]{} (3 alerts)"), "{page}");
     assert_eq!(texts().language("tlh"), "en");
     assert_eq!(texts().language("DE"), "de");
 }
@@ -167,7 +179,7 @@ fn a_text_is_cut_so_that_it_just_fits() {
         for language in ["en", "ru"] {
             for most in 1..=2 {
                 let one = Told { summary, ..DISK };
-                let told = [one, Told { code: 18, ..one }, Told { code: 19, summary: "short", ..one }];
+                let told = [one, Told { code: Some(18), ..one }, Told { code: Some(19), summary: "short", ..one }];
                 for text in [Text::Page(one), Text::Pages { told: &told, more: 1 }] {
                     let fitted = texts.fitted(language, &text, most, segments).expect("a text");
                     assert_eq!(fitted.text, slowly(&texts, language, &text, most), "{language} {most}");
@@ -185,15 +197,15 @@ fn a_text_is_cut_so_that_it_just_fits() {
     let fitted = texts.fitted("en", &Text::Page(Told { summary: &long, ..DISK }), 1, segments).expect("a text");
     assert_eq!(
         fitted.text,
-        "#17 critical: disk full on db-01, which has 12 TB and none left; disk full on db-01, which has 12 TB... (web). \
+        "#17 critical: disk full on db-01, which has 12 TB and none left; disk full on db-01, which has 12... (3 alerts). \
          Reply 4 17 = take, 5 17 = pass on, 6 17 = over"
     );
 }
 
 proptest! {
     #[test]
-    fn whatever_is_told_the_code_and_how_to_answer_are_whole(summary in any::<String>(), from in ".{0,40}", most in 1_usize..4) {
-        let text = Text::Page(Told { summary: &summary, from: &from, ..DISK });
+    fn whatever_is_told_the_code_and_how_to_answer_are_whole(summary in any::<String>(), severity in ".{0,40}", most in 1_usize..4) {
+        let text = Text::Page(Told { summary: &summary, severity: &severity, ..DISK });
         let fitted = texts().fitted("en", &text, most, segments).expect("a text");
         prop_assert!(fitted.text.starts_with("#17 "));
         prop_assert!(fitted.text.ends_with(". Reply 4 17 = take, 5 17 = pass on, 6 17 = over"));

@@ -6,6 +6,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::queue::escalates;
 use crate::{
+    escalation::Stage,
     id::{ContactId, IncidentId, MessageId},
     phone::PhoneNumber,
     store::{
@@ -14,6 +15,11 @@ use crate::{
         writer::Tx,
     },
 };
+
+fn stage(row: &call_incident::Model) -> Stage {
+    let natural = |value: i32| u32::try_from(value).unwrap_or(0);
+    Stage { run: natural(row.run), round: natural(row.round), step: natural(row.step) }
+}
 
 /// Queues the texts about what `call` carried and still escalates.
 pub(super) async fn text(tx: &Tx, call: &call::Model, now: DateTime<Utc>) -> Result<(), Error> {
@@ -37,7 +43,7 @@ pub(super) async fn text(tx: &Tx, call: &call::Model, now: DateTime<Utc>) -> Res
             contact: call.contact_id.map(ContactId).zip(call.contact_name.clone()),
             number: number.clone(),
             kind: MessageKind::MissedCall,
-            run: row.run.try_into().unwrap_or(0),
+            at: stage(&row),
             body: None,
             source: None,
             expires_at: now + TimeDelta::seconds(row.text_if_missed.unwrap_or(0).into()),

@@ -103,6 +103,7 @@ pub struct ImportRow {
     pub tags: Option<Vec<String>>,
     pub enabled: Option<bool>,
     pub tell_when_over: Option<bool>,
+    pub tell_shifts: Option<bool>,
     /// The groups they are in, and no others; those that there are not are made.
     pub groups: Option<Vec<String>>,
     /// Their windows of duty, and no others.
@@ -138,6 +139,7 @@ impl ImportRow {
         set(&mut data.tags, self.tags.as_ref());
         set(&mut data.enabled, self.enabled.as_ref());
         set(&mut data.tell_when_over, self.tell_when_over.as_ref());
+        set(&mut data.tell_shifts, self.tell_shifts.as_ref());
         self.apply_numbers(&mut data.numbers);
     }
 

@@ -86,6 +86,8 @@ pub struct ContactData {
     pub enabled: bool,
     /// Whether they want to know when what they have taken is over.
     pub tell_when_over: bool,
+    /// Whether they are texted when their shifts begin and end.
+    pub tell_shifts: bool,
 }
 
 /// A number of a contact.
@@ -118,6 +120,7 @@ impl Default for ContactData {
             tags: Vec::new(),
             enabled: true,
             tell_when_over: false,
+            tell_shifts: false,
         }
     }
 }
@@ -319,6 +322,7 @@ fn columns(data: ContactData, now: DateTime<Utc>) -> Result<contact::ActiveModel
         tags: Set(serde_json::to_value(data.tags)?),
         enabled: Set(data.enabled),
         tell_when_over: Set(data.tell_when_over),
+        tell_shifts: Set(data.tell_shifts),
         updated_at: Set(now),
         ..Default::default()
     })
@@ -423,6 +427,7 @@ fn read(row: contact::Model, numbers: Vec<contact_number::Model>) -> Result<Cont
             tags: serde_json::from_value(row.tags)?,
             enabled: row.enabled,
             tell_when_over: row.tell_when_over,
+            tell_shifts: row.tell_shifts,
         },
         pin_hash: row.pin_hash,
         version: row.version,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use entity::{contact, contact_number, inbound_message, inbound_part};
+use entity::{contact, contact_number, inbound_message, inbound_part, message};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -54,6 +54,8 @@ pub struct Inbound {
     pub received_at: DateTime<Utc>,
     /// When something was done about it, and what.
     pub handled: Option<(DateTime<Utc>, String)>,
+    /// What is to be done about it, once that is decided.
+    pub plan: Option<serde_json::Value>,
 }
 
 /// Puts the parts of a text together, by their numbers, of so many.
@@ -132,23 +134,6 @@ impl Store {
         Ok(rows.into_iter().map(read).collect())
     }
 
-    /// Something was done about a text. `false` if somebody else has done it.
-    ///
-    /// # Errors
-    /// If the database does not take it.
-    pub async fn text_handled(&self, id: InboundId, outcome: String, now: DateTime<Utc>) -> Result<bool, Error> {
-        let update = inbound_message::ActiveModel {
-            handled_at: Set(Some(now)),
-            outcome: Set(Some(outcome)),
-            ..Default::default()
-        };
-        let handled = inbound_message::Entity::update_many()
-            .set(update)
-            .filter(inbound_message::Column::Id.eq(id.0))
-            .filter(inbound_message::Column::HandledAt.is_null());
-        self.write(move |tx| Box::pin(async move { Ok(handled.exec(tx).await?.rows_affected == 1) })).await
-    }
-
     /// A page of what came in, newest first.
     ///
     /// # Errors
@@ -193,6 +178,9 @@ async fn text_of(tx: &Tx, parts: &[inbound_part::Model], join: Join, now: DateTi
         received_at: Set(now),
         handled_at: Set(None),
         outcome: Set(None),
+        claimed_by: Set(None),
+        claimed_at: Set(None),
+        plan: Set(None),
     };
     inbound_message::Entity::insert(row).exec_without_returning(tx).await?;
     inbound_part::Entity::update_many()
@@ -205,8 +193,8 @@ async fn text_of(tx: &Tx, parts: &[inbound_part::Model], join: Join, now: DateTi
     timeline::write(tx, vec![Entry { incident: None, call: None, message: None, at: now, fact }]).await
 }
 
-/// The contact who has this number, if only one has.
-async fn whose(tx: &Tx, number: &str) -> Result<Option<contact::Model>, Error> {
+/// The contact who has this number. Of several who share it, the one who was texted there last.
+pub(super) async fn whose(tx: &Tx, number: &str) -> Result<Option<contact::Model>, Error> {
     let mut ids: Vec<Uuid> = contact_number::Entity::find()
         .select_only()
         .column(contact_number::Column::ContactId)
@@ -217,9 +205,20 @@ async fn whose(tx: &Tx, number: &str) -> Result<Option<contact::Model>, Error> {
     ids.sort_unstable();
     ids.dedup();
     let known = Condition::any().add(contact::Column::Id.is_in(ids)).add(contact::Column::SmsNumber.eq(number));
-    let mut contacts = contact::Entity::find().filter(known).limit(2).all(tx).await?;
-    let one = contacts.pop();
-    Ok(if contacts.is_empty() { one } else { None })
+    let mut contacts = contact::Entity::find().filter(known).all(tx).await?;
+    if contacts.len() < 2 {
+        return Ok(contacts.pop());
+    }
+    let last: Option<Option<Uuid>> = message::Entity::find()
+        .select_only()
+        .column(message::Column::ContactId)
+        .filter(message::Column::Number.eq(number))
+        .filter(message::Column::ContactId.is_in(contacts.iter().map(|contact| contact.id)))
+        .order_by_desc(message::Column::Id)
+        .into_tuple()
+        .one(tx)
+        .await?;
+    Ok(contacts.into_iter().find(|contact| Some(contact.id) == last.flatten()))
 }
 
 fn read(row: inbound_message::Model) -> Inbound {
@@ -232,5 +231,6 @@ fn read(row: inbound_message::Model) -> Inbound {
         whole: row.whole,
         received_at: row.received_at,
         handled: row.handled_at.map(|at| (at, row.outcome.unwrap_or_default())),
+        plan: row.plan,
     }
 }

@@ -1,14 +1,16 @@
 //! Text messages: what they are, and looking them up. How one comes into the queue and leaves it is in `queue`,
 //! what becomes of one in `progress`, which status report belongs to which in `reports`, what somebody else sends for
-//! us in `sids`. What comes in is in `inbound`, who wants no texts in `opted_out`, and what stands for an incident in
-//! its texts in `codes`.
+//! us in `sids`. What comes in is in `inbound`, what is done about it in `answers`, who wants no texts in `opted_out`,
+//! what is forgotten in `retention`, and what stands for an incident in its texts in `codes`.
 
+pub(super) mod answers;
 mod codes;
 mod inbound;
 mod opted_out;
 mod progress;
 pub(super) mod queue;
 mod reports;
+mod retention;
 mod sids;
 
 use std::{fmt, str::FromStr};
@@ -16,13 +18,15 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, Utc};
 use entity::message;
 use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, SimpleExpr},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use answers::{Claim, Told};
 pub use inbound::{Inbound, InboundPart};
+pub use opted_out::OptedOut;
 pub use progress::Segment;
 pub use queue::NewMessage;
 pub use reports::{Fate, Report};
@@ -100,6 +104,8 @@ pub enum MessageKind {
     Direct,
     /// An answer to a text that came in.
     Answer,
+    /// That somebody's shift begins or ends.
+    Shift,
 }
 
 impl MessageKind {
@@ -112,6 +118,7 @@ impl MessageKind {
             Self::Over => "over",
             Self::Direct => "direct",
             Self::Answer => "answer",
+            Self::Shift => "shift",
         }
     }
 
@@ -124,6 +131,7 @@ impl MessageKind {
             Self::Over => "that it is over",
             Self::Direct => "what somebody asked for",
             Self::Answer => "an answer to a text",
+            Self::Shift => "a change of shifts",
         }
     }
 
@@ -137,7 +145,7 @@ impl MessageKind {
         match self {
             Self::Page | Self::MissedCall | Self::Answer => 1,
             Self::Direct => 2,
-            Self::Over => 3,
+            Self::Over | Self::Shift => 3,
         }
     }
 }
@@ -253,6 +261,11 @@ impl Store {
         let messages = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(Page::cut(messages, limit, |message| message.id.0))
     }
+}
+
+/// A message, and those that leave with it.
+fn with(id: MessageId) -> Condition {
+    Condition::any().add(message::Column::Id.eq(id.0)).add(message::Column::Bundle.eq(id.0))
 }
 
 fn status_is(status: MessageStatus) -> SimpleExpr {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use entity::{message, message_segment};
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, sea_query::OnConflict};
 
-use super::{Message, MessageStatus, number, of_message, reports, status_is, to};
+use super::{Message, MessageStatus, number, of_message, reports, status_is, to, with};
 use crate::{
     id::MessageId,
     store::{Error, Fact, Store, timeline, writer::Tx},
@@ -125,10 +125,7 @@ impl Store {
     /// # Errors
     /// If the database does not take it.
     pub async fn message_unknown(&self, id: MessageId, why: String, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(move |tx| {
-            Box::pin(async move { unknown(tx, message::Column::Id.eq(id.0).into(), why, now).await.map(drop) })
-        })
-        .await
+        self.write(move |tx| Box::pin(async move { unknown(tx, with(id), why, now).await.map(drop) })).await
     }
 
     /// What this server was about to send when it died, and what any server has been sending since before
@@ -165,7 +162,7 @@ impl Store {
             Box::pin(async move {
                 let rows = message::Entity::update_many()
                     .set(update)
-                    .filter(message::Column::Id.eq(id.0))
+                    .filter(with(id))
                     .filter(status_is(MessageStatus::Sending))
                     .exec_with_returning(tx)
                     .await?;
@@ -207,7 +204,7 @@ async fn sent(tx: &Tx, id: MessageId, route: &str, segments: u32, now: DateTime<
     };
     let rows = message::Entity::update_many()
         .set(update)
-        .filter(message::Column::Id.eq(id.0))
+        .filter(with(id))
         .filter(status_is(MessageStatus::Sending))
         .exec_with_returning(tx)
         .await?;

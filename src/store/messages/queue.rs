@@ -1,16 +1,20 @@
-//! The queue: what comes into it, what waits to be sent, what is claimed, what nobody needs any more.
+//! The queue: what comes into it, what waits to be sent, what is claimed, alone or as one text with others, and what
+//! nobody needs any more.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{message, message_segment};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::ExprTrait,
+    ActiveValue::Set,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, Func, SimpleExpr},
 };
 use uuid::Uuid;
 
-use super::{FIRST, Message, MessageKind, MessageStatus, codes, of_message, opted_out, read, status_is, to};
+use super::{FIRST, Message, MessageKind, MessageStatus, codes, of_message, opted_out, read, status_is, to, with};
 use crate::{
+    escalation::Stage,
     id::{ContactId, IncidentId, MessageId},
     phone::PhoneNumber,
     store::{Error, Fact, Store, timeline, writer::Tx},
@@ -30,8 +34,8 @@ pub struct NewMessage {
     pub number: PhoneNumber,
     /// What it is for.
     pub kind: MessageKind,
-    /// Of which run of its incident's policy it is.
-    pub run: u32,
+    /// Of which step of its incident's policy it is.
+    pub at: Stage,
     /// What it says; `None` if it is to say how things are when it is sent.
     pub body: Option<String>,
     /// Who asked for it.
@@ -87,11 +91,16 @@ impl Store {
             .filter(message::Column::ClaimedAt.gt(now - TimeDelta::hours(1)))
             .filter(status_is(MessageStatus::Pending).not())
             .group_by(message::Column::Number)
-            .having(message::Column::Id.count().gte(i64::try_from(per_hour).unwrap_or(i64::MAX)))
+            // Those that left as one are one.
+            .having(SimpleExpr::from(Func::count_distinct(texts())).gte(i64::try_from(per_hour).unwrap_or(i64::MAX)))
             .into_tuple()
             .all(&self.read)
             .await?;
-        let mut waiting = message::Entity::find().filter(may_be_sent(now));
+        // What leaves with another is sent with it.
+        let alone = Condition::any()
+            .add(message::Column::Bundle.is_null())
+            .add(Expr::col(message::Column::Bundle).equals(message::Column::Id));
+        let mut waiting = message::Entity::find().filter(may_be_sent(now)).filter(alone);
         if !sent.is_empty() {
             let capped = message::Column::Number.is_not_in(sent);
             waiting = waiting.filter(Condition::any().add(message::Column::Priority.eq(FIRST)).add(capped));
@@ -105,7 +114,8 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Claims a message for a route of a server: from `pending` to `sending`, once. After this it may leave.
+    /// Claims a message for a route of a server, with those that leave with it: from `pending` to `sending`, once.
+    /// After this it may leave.
     ///
     /// # Errors
     /// If the database does not take it: then it must not leave.
@@ -130,12 +140,54 @@ impl Store {
                         body: Set(Some(body)),
                         ..Default::default()
                     })
-                    .filter(message::Column::Id.eq(id.0))
+                    .filter(with(id))
                     .filter(message::Column::Attempts.eq(row.attempts))
                     .filter(may_be_sent(now))
                     .exec_with_returning(tx)
                     .await?;
-                claimed.into_iter().next().map(read).transpose()
+                claimed.into_iter().find(|row| row.id == id.0).map(read).transpose()
+            })
+        })
+        .await
+    }
+
+    /// Claims several that were never tried, to leave as one text: as that of the first. All of them or none.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if one of them does not wait any more; or if the database does not take it.
+    pub async fn claim_bundle(
+        &self,
+        ids: Vec<MessageId>,
+        (node, route): (&str, &str),
+        body: String,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Message>, Error> {
+        let (node, route) = (node.to_owned(), route.to_owned());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let Some(first) = ids.first().copied() else { return Ok(None) };
+                let claimed = message::Entity::update_many()
+                    .set(message::ActiveModel {
+                        status: Set(MessageStatus::Sending.as_str().into()),
+                        attempts: Set(1),
+                        route: Set(Some(route)),
+                        node: Set(Some(node)),
+                        claimed_at: Set(Some(now)),
+                        body: Set(Some(body)),
+                        bundle: Set(Some(first.0)),
+                        ..Default::default()
+                    })
+                    .filter(message::Column::Id.is_in(ids.iter().map(|id| id.0)))
+                    .filter(message::Column::Attempts.eq(0))
+                    .filter(message::Column::Bundle.is_null())
+                    .filter(may_be_sent(now))
+                    .exec_with_returning(tx)
+                    .await?;
+                // What it tells must not be told by another text as well.
+                if claimed.len() != ids.len() {
+                    return Err(Error::Conflict);
+                }
+                claimed.into_iter().find(|row| row.id == first.0).map(read).transpose()
             })
         })
         .await
@@ -218,6 +270,7 @@ impl Store {
                     .exec_with_returning(tx)
                     .await?;
                 if !rows.is_empty() {
+                    alone(tx, message::Column::Id.eq(id.0).into()).await?;
                     // All of it again.
                     let parts = message_segment::Entity::delete_many();
                     parts.filter(message_segment::Column::MessageId.eq(id.0)).exec(tx).await?;
@@ -232,6 +285,20 @@ impl Store {
         })
         .await
     }
+}
+
+/// What a row counts as that left: those of a bundle are one.
+fn texts() -> SimpleExpr {
+    Func::coalesce([Expr::col(message::Column::Bundle), Expr::col(message::Column::Id)]).into()
+}
+
+/// These, if they are part of a bundle, are so no more: each says again what it is about.
+async fn alone(tx: &Tx, which: Condition) -> Result<(), Error> {
+    let update = message::ActiveModel { bundle: Set(None), body: Set(None), ..Default::default() };
+    let bundled =
+        message::Entity::update_many().set(update).filter(which).filter(message::Column::Bundle.is_not_null());
+    bundled.exec(tx).await?;
+    Ok(())
 }
 
 fn may_be_sent(now: DateTime<Utc>) -> Condition {
@@ -259,7 +326,8 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
     let (mut rows, mut entries) = (Vec::new(), Vec::new());
     for Wanted { id, incident, message: new, now } in wanted {
         let (number, kind) = (new.number.as_str().to_owned(), new.kind);
-        let run = incident.map(|_| super::number(new.run));
+        let at = incident.map(|_| [new.at.run, new.at.round, new.at.step].map(super::number));
+        let run = at.map(|[run, ..]| run);
         let like = |kind: MessageKind, status: &str| {
             let incident = incident.map(|id| id.0)?;
             Some((incident, number.clone(), run, kind.as_str().to_owned(), status.to_owned()))
@@ -272,7 +340,7 @@ pub(in crate::store) async fn queue(tx: &Tx, wanted: Vec<Wanted>) -> Result<(), 
         let is_first = kind == MessageKind::Page && incident.is_some() && !is_known(kind, GONE);
         before.extend(like(kind, WAITS));
         let unwanted = kind != MessageKind::Answer && no_texts.contains(&number);
-        let row = row(id, incident, run, new, if is_first { FIRST } else { kind.priority() }, now);
+        let row = row(id, incident, at, new, if is_first { FIRST } else { kind.priority() }, now);
         let queued = Fact::TextQueued { to: to(&row), number, about: kind.about().into() };
         entries.push(of_message(&row, now, queued));
         rows.push(if unwanted {
@@ -319,7 +387,7 @@ async fn queued_about(tx: &Tx, incidents: Vec<Uuid>) -> Result<Vec<Before>, Erro
 fn row(
     id: MessageId,
     incident: Option<IncidentId>,
-    run: Option<i32>,
+    at: Option<[i32; 3]>,
     new: NewMessage,
     priority: i32,
     now: DateTime<Utc>,
@@ -328,7 +396,7 @@ fn row(
     message::Model {
         id: id.0,
         incident_id: incident.map(|id| id.0),
-        run,
+        run: at.map(|[run, ..]| run),
         contact_id,
         contact_name,
         number: new.number.as_str().to_owned(),
@@ -348,6 +416,9 @@ fn row(
         created_at: now,
         sent_at: None,
         ended_at: None,
+        round: at.map(|[_, round, _]| round),
+        step: at.map(|[.., step]| step),
+        bundle: None,
     }
 }
 
@@ -373,6 +444,12 @@ pub(super) async fn end(
     let ended =
         message::ActiveModel { status: Set(status.as_str().into()), ended_at: Set(Some(now)), ..Default::default() };
     let rows = message::Entity::update_many().set(ended).filter(which).exec_with_returning(tx).await?;
+    // Those that were to leave with one of them, and still wait, leave by themselves.
+    let carriers: Vec<Uuid> = rows.iter().filter(|row| row.bundle == Some(row.id)).map(|row| row.id).collect();
+    if !carriers.is_empty() {
+        let left = message::Column::Bundle.is_in(carriers).and(status_is(MessageStatus::Pending));
+        alone(tx, left.into()).await?;
+    }
     timeline::write(tx, rows.iter().map(|row| of_message(row, now, fact(row))).collect()).await?;
     Ok(rows.len())
 }

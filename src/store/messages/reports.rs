@@ -8,7 +8,7 @@ use entity::{message, message_report, message_segment};
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::{MessageStatus, Segment, number, of_message, queue::end, status_is, to};
+use super::{MessageStatus, Segment, number, of_message, queue::end, status_is, to, with};
 use crate::{
     id::MessageId,
     store::{Error, Fact, Store, timeline, writer::Tx},
@@ -189,7 +189,7 @@ pub(super) async fn settle(tx: &Tx, id: Uuid, route: &str, now: DateTime<Utc>) -
         .await?;
     let are = |status: MessageStatus| parts.iter().filter(move |part| part.status == status.as_str());
     let sent = Condition::all()
-        .add(message::Column::Id.eq(id))
+        .add(with(MessageId(id)))
         .add(message::Column::Route.eq(route))
         .add(status_is(MessageStatus::Sent));
     if let Some(failed) = are(MessageStatus::Failed).next() {

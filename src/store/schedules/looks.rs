@@ -7,8 +7,12 @@ use uuid::Uuid;
 
 use super::NamedDuty;
 use crate::{
-    id::{ContactId, EventId, ScheduleId},
-    store::{Error, Fact, Store, TimelineEvent, timeline},
+    id::{ContactId, EventId, MessageId, ScheduleId},
+    store::{
+        Error, Fact, NewMessage, Store, TimelineEvent,
+        messages::queue::{Wanted, queue},
+        timeline,
+    },
 };
 
 /// A schedule that the engine must look at.
@@ -68,8 +72,8 @@ impl Store {
         Ok(first)
     }
 
-    /// Writes down who is on duty and when to look again, and `fact` in the schedule's timeline. Returns
-    /// whether it did: not if it has been changed, or looked at by somebody else, since it was read.
+    /// Writes down who is on duty and when to look again, `fact` in the schedule's timeline, and queues `notices`.
+    /// Returns whether it did: not if it has been changed, or looked at by somebody else, since it was read.
     ///
     /// # Errors
     /// If the database does not take it.
@@ -79,6 +83,7 @@ impl Store {
         on_duty: &[ContactId],
         next: DateTime<Utc>,
         fact: Option<Fact>,
+        notices: Vec<NewMessage>,
         now: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let (id, revision) = (look.named.id, look.revision);
@@ -99,8 +104,11 @@ impl Store {
                 if updated.rows_affected != 1 {
                     return Ok(false);
                 }
-                // Messages to whoever comes on duty or goes off belong here: they are queued if and only
-                // if the change is noted.
+                let notices = notices.into_iter().map(|message| {
+                    let id = MessageId::generate();
+                    Wanted { id, incident: None, message, now }
+                });
+                queue(tx, notices.collect()).await?;
                 if let Some(fact) = fact {
                     timeline::write_of_schedule(tx, id, now, &fact).await?;
                 }

@@ -102,14 +102,37 @@ async fn whoever_misses_the_call_gets_a_text_once_and_the_word_that_it_is_over()
         let id = h.raise("Disk full").await?;
         h.phone(ANA).rings().await?.declines().await?;
         let said = texted(modem, 1).await?;
-        assert!(said[0].starts_with("You missed a call. Disk full #1\nAnswer 4 1"), "{said:?}");
+        assert!(said[0].starts_with("Missed call. #1 Disk full. Reply 4 1"), "{said:?}");
         h.phone(ANA).rings().await?.answers().await?.hears_something().await?.presses('4').await?;
         h.is(&id, "acknowledged").await?;
         h.phone(ANA).is_hung_up().await?;
         h.records(&id).await?;
         h.says(&id, "resolve").await?;
         let said = texted(modem, 2).await?;
-        assert_eq!(said[1], "It is over: Disk full #1");
+        assert_eq!(said[1], "It is over: #1 Disk full");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn taken_by_text_while_the_phone_rings_it_stops_ringing() {
+    with_a_modem(json!({ "method": "call_and_sms", "delay": 60 }), async |h, modem| {
+        let id = h.raise("Disk full").await?;
+        texted(modem, 1).await?;
+        h.phone(ANA).rings().await?;
+        modem.text(ANA, "4", 1)?;
+        h.is(&id, "acknowledged").await?;
+        h.phone(ANA).is_hung_up().await?;
+        let record = h.record(&id).await?;
+        ensure!(record["status"] == "canceled", "{record}");
+        let time = |value: &Value| value.as_str().and_then(|at| at.parse::<chrono::DateTime<chrono::Utc>>().ok());
+        let lines = h.timeline(&id).await?;
+        let taken = lines.iter().find(|line| line["kind"] == "acknowledged").context("it is taken")?;
+        let took = time(&record["ended_at"]).context("an end")? - time(&taken["at"]).context("an instant")?;
+        ensure!(took < chrono::TimeDelta::seconds(1), "it rang on for {took}");
+        texted(modem, 2).await?;
+        assert_eq!(texts(modem)[1], "Done: you have taken #1.");
         Ok(())
     })
     .await;
