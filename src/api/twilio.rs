@@ -229,7 +229,7 @@ impl Callbacks {
         };
         metrics::counter!("ringdown_texts_received_total").increment(1);
         self.0.store.take_text_in(came).await?;
-        self.0.bus.ring(Bell::Texts);
+        self.0.bus.ring(Bell::Inbound);
         Ok(Stored::Stored(PlainText(NOTHING_TO_DO.to_owned())))
     }
 }

@@ -282,6 +282,7 @@ impl TwilioWay {
                 let sid = message.sid.as_str().to_owned();
                 let text = TextIn { route: self.name.clone(), sid, sender: message.from, body: message.body, at };
                 shared.store.take_text_in(text).await?;
+                shared.bus.ring(Bell::Inbound);
             }
         }
         (asked.seen, asked.since) = (seen, Some(began));

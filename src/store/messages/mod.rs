@@ -268,6 +268,13 @@ fn with(id: MessageId) -> Condition {
     Condition::any().add(message::Column::Id.eq(id.0)).add(message::Column::Bundle.eq(id.0))
 }
 
+/// Messages that leave by themselves, or that others leave with.
+fn leads() -> Condition {
+    let id = Expr::col((message::Entity, message::Column::Id));
+    let leader = Expr::col((message::Entity, message::Column::Bundle)).eq(id);
+    Condition::any().add(message::Column::Bundle.is_null()).add(leader)
+}
+
 fn status_is(status: MessageStatus) -> SimpleExpr {
     // As it stands in SQL: see `calls::literals`.
     Expr::col((message::Entity, message::Column::Status)).eq(Expr::Constant(status.as_str().into()))

@@ -10,9 +10,9 @@ use sea_orm::{
 };
 
 use super::{
-    Fate, InboundPart, Message, MessageStatus, number, of_message,
+    Fate, InboundPart, Message, MessageStatus, leads, number, of_message,
     reports::{apply, settle},
-    status_is, to,
+    status_is, to, with,
 };
 use crate::{
     id::MessageId,
@@ -109,6 +109,8 @@ impl Store {
             .filter(status_is(MessageStatus::Unknown))
             .filter(message::Column::Route.eq(route))
             .filter(message::Column::ClaimedAt.gt(since))
+            // What left with another is known by the other's name alone.
+            .filter(leads())
             .order_by_asc(message::Column::ClaimedAt)
             .limit(limit)
             .all(&self.read)
@@ -133,7 +135,7 @@ impl Store {
                 };
                 let rows = message::Entity::update_many()
                     .set(again)
-                    .filter(message::Column::Id.eq(id.0))
+                    .filter(with(id))
                     .filter(message::Column::Attempts.eq(attempts))
                     .filter(status_is(MessageStatus::Unknown))
                     .exec_with_returning(tx)
@@ -287,7 +289,7 @@ async fn first_told(
     let not_known = [MessageStatus::Sending, MessageStatus::Unknown, MessageStatus::Pending];
     let rows = message::Entity::update_many()
         .set(update)
-        .filter(message::Column::Id.eq(id.0))
+        .filter(with(id))
         .filter(message::Column::Route.eq(&taken.route))
         .filter(message::Column::Status.is_in(not_known.map(MessageStatus::as_str)))
         .exec_with_returning(tx)
