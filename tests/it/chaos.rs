@@ -353,7 +353,7 @@ async fn no_text_came_twice(h: &mut Harness, modem: &Modem, texted: &[(String, S
                     break;
                 }
                 Some("pending" | "sending") | None => tokio::time::sleep(Duration::from_millis(200)).await,
-                Some(other) => anyhow::bail!("the text {id} is {other}"),
+                Some(_) => anyhow::bail!("this was lost: {asked:?}"),
             }
         }
     }

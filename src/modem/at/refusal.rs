@@ -46,13 +46,14 @@ impl Refusal {
         OTHERS.iter().chain(of_calls).find(|other| **other == line).map(|other| Self::Other(other))
     }
 
-    /// Whether the same message, sent again, would be refused again: it is the message's fault, or the number's.
+    /// Whether the same message, sent again, would be refused again: it is the message's fault, or the number's. That
+    /// a PDU cannot be read (304) is the fault of neither: the modem has been restarted, or the line was cut in it.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         matches!(
             self,
             Self::Message(Reason::Code(
-                1 | 8 | 10 | 21 | 28..=30 | 50 | 69 | 95..=99 | 111 | 128..=159 | 160..=191 | 195..=199 | 303..=305,
+                1 | 8 | 10 | 21 | 28..=30 | 50 | 69 | 95..=99 | 111 | 128..=159 | 160..=191 | 195..=199,
             ))
         )
     }

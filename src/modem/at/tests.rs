@@ -230,7 +230,7 @@ async fn a_message_that_was_not_given_or_is_refused_has_not_left() {
         ("\r\n+CMS ERROR: 302\r\n", "", false),
         ("", "", false),
         ("", "gone", false),
-        ("+CMS ERROR: 304\r\n", "", true),
+        ("+CMS ERROR: 304\r\n", "", false),
         ("> ", "ERROR\r\n", false),
         ("> ", "+CMS ERROR: 1\r\n", true),
         ("> ", "+CMS ERROR: 38\r\n", false),
