@@ -328,3 +328,29 @@ impl Scene {
 pub fn counted(applied: &Applied) -> bool {
     matches!(applied, Applied::Changed(_))
 }
+
+/// How texts are sent and answered, as is usual.
+pub fn texting(node: &str) -> ringdown::texter::Settings {
+    let keypad = ringdown::script::Keypad::default();
+    let texts = std::sync::Arc::new(ringdown::script::Texts::new(keypad).expect("its templates parse"));
+    ringdown::texter::Settings {
+        order: ringdown::texter::Order::Failover,
+        segments: 3,
+        words: std::sync::Arc::new(ringdown::texter::Words { texts, segments: 3, link: None }),
+        per_hour: 30,
+        reports: true,
+        retry: TimeDelta::seconds(5),
+        answers: ringdown::texter::Answers {
+            keys: ringdown::answer::Keys { acknowledge: '4', escalate: '5', resolve: '6' },
+            several: ringdown::answer::Several::All,
+            pin_to_acknowledge: false,
+            limit: ringdown::answer::Limit::default(),
+            alerts: Vec::new(),
+        },
+        plan: ringdown::phone::NumberingPlan::new(Some("IT"), Vec::new()).expect("it is known"),
+        rules: ringdown::route::destination::Rules { allow: vec!["+39".into()], ..Default::default() },
+        watch: ringdown::watch::Board::default(),
+        node: node.to_owned(),
+        grace: std::time::Duration::from_secs(1),
+    }
+}

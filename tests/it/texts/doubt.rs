@@ -13,18 +13,16 @@ use ringdown::{
     engine::{DirectText, Texted},
     escalation::Target,
     id::MessageId,
-    route::destination::Rules,
     store::{Message, MessageStatus, Taken},
-    texter::{Order, Settings, Texter, TwilioSettings, Way},
+    texter::{Texter, TwilioSettings, Way},
     twilio::{Credentials, Sender, Twilio},
-    watch::Board,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     databases::{Database, on_both_databases},
     harness::{ANA, LATER},
-    scene::{Scene, number},
+    scene::{Scene, number, texting},
 };
 
 on_both_databases! {
@@ -61,19 +59,10 @@ impl Office {
         let account = Twilio::new(ringdown::twilio::Settings { url: self.fake.url(), answer_within, ..plain })?;
         let poll = Duration::from_millis(50);
         let used = TwilioSettings { at_once: 2, numbers: vec![OURS.into()], status_url: None, poll };
-        let settings = Settings {
-            order: Order::Failover,
-            segments: 3,
-            per_hour: 30,
-            reports: true,
-            retry: TimeDelta::seconds(5),
-            rules: Rules { allow: vec!["+39".into()], ..Rules::default() },
-            watch: Board::default(),
-            node: "office".into(),
-            grace: Duration::from_secs(1),
-        };
+        let settings = texting("office");
         let ways = vec![Way::twilio("twilio", account, used)];
-        let texter = Texter::new(self.scene.store.clone(), Bus::default(), self.scene.clock.clone(), ways, settings);
+        let Scene { store, engine, clock, .. } = &self.scene;
+        let texter = Texter::new(store.clone(), engine.clone(), Bus::default(), clock.clone(), ways, settings);
         tokio::spawn(texter.run(self.stop.clone()));
         Ok(())
     }

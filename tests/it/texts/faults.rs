@@ -1,7 +1,5 @@
 //! What a modem, a SIM and a network do to texts, told to the end: another way sends, or it is said why not.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use lab::{
@@ -16,10 +14,8 @@ use ringdown::{
     escalation::{Method, Policy, Target},
     id::MessageId,
     modem,
-    route::destination::Rules,
     store::{MessageFilter, MessageStatus},
-    texter::{Order, Settings, Texter, Way},
-    watch::Board,
+    texter::{Settings, Texter, Way},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +24,7 @@ use super::{Desk, texts};
 use crate::{
     databases::Database,
     harness::{ANA, BEN, LATER, SOON},
-    scene::{Scene, alert, number, once},
+    scene::{Scene, alert, number, once, texting},
 };
 
 #[tokio::test]
@@ -158,20 +154,11 @@ async fn a_thousand_texts_when_a_modem_comes_back_after_an_hour() -> Result<()> 
     let directory = tempfile::tempdir()?;
     let fake = Modem::start(directory.path(), Setup::default())?;
     fake.unplug();
-    let settings = Settings {
-        order: Order::Failover,
-        segments: 3,
-        per_hour: 2000,
-        reports: false,
-        retry: TimeDelta::seconds(5),
-        rules: Rules { allow: vec!["+39".into()], ..Rules::default() },
-        watch: Board::default(),
-        node: "scene".into(),
-        grace: Duration::from_secs(1),
-    };
+    let settings = Settings { per_hour: 2000, reports: false, ..texting("scene") };
     let ways = vec![Way::modem("gsm", modem::Settings::new(fake.path()))];
     let stop = CancellationToken::new();
-    let texter = Texter::new(scene.store.clone(), Bus::default(), scene.clock.clone(), ways, settings);
+    let texter =
+        Texter::new(scene.store.clone(), scene.engine.clone(), Bus::default(), scene.clock.clone(), ways, settings);
     let running = tokio::spawn(texter.run(stop.clone()));
 
     let text = async |text: String, worth: TimeDelta| {
