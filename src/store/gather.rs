@@ -67,7 +67,7 @@ where
                 batch.drain(..).zip(answers).for_each(|(asked, answer)| drop(asked.done.send(Ok(answer))));
             }
             Err(error) if batch.len() == 1 => {
-                batch.drain(..).for_each(|asked| drop(asked.done.send(Err(error.clone()))))
+                batch.drain(..).for_each(|asked| drop(asked.done.send(Err(error.clone()))));
             }
             // Something is the matter with one of them, or with the database: each by itself, and in order.
             Err(_) => {

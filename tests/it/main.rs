@@ -39,6 +39,7 @@ mod scheduled;
 mod schedules;
 mod simulation;
 mod slow_peers;
+mod steps;
 mod store;
 mod storms;
 mod strangers;

@@ -219,7 +219,7 @@ impl Heard {
         }
         if !self.whole.is_empty() {
             call::Entity::update_many()
-                .col_expr(call::Column::Heard, Expr::val(true).into())
+                .col_expr(call::Column::Heard, Expr::val(true))
                 .filter(call::Column::Id.is_in(self.whole))
                 .exec(tx)
                 .await?;
