@@ -143,8 +143,8 @@ const NEEDED: &[(&str, &[&str])] = &[
         &["acknowledge_incident", "compat_ack", "compat_heard", "escalate_incident", "resolve_incident"],
     ),
     ("kill_switch:write", &["set_kill_switch"]),
-    ("messages:read", &["get_message", "list_messages", "list_received_messages"]),
-    ("messages:write", &["cancel_message", "compat_send_sms", "resend_message", "send_message"]),
+    ("messages:read", &["get_message", "list_messages", "list_opt_outs", "list_received_messages"]),
+    ("messages:write", &["cancel_message", "compat_send_sms", "opt_in", "opt_out", "resend_message", "send_message"]),
     ("metrics:read", &["get_readiness"]),
     ("overrides:write", &["create_override", "delete_override", "import_overrides"]),
     (

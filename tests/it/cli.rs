@@ -159,6 +159,6 @@ async fn migrate_makes_the_schema_once() {
     let config = directory.path().join("ringdown.toml");
     std::fs::write(&config, format!("[server]\ndata = {:?}\n", directory.path().join("data"))).expect("written");
     let config = config.to_string_lossy();
-    assert_eq!(said(&ringdown(&["migrate", "--config", &config], None).await), "9 migration(s) done\n");
+    assert_eq!(said(&ringdown(&["migrate", "--config", &config], None).await), "11 migration(s) done\n");
     assert_eq!(said(&ringdown(&["migrate", "--config", &config], None).await), "the schema is up to date\n");
 }
