@@ -190,10 +190,12 @@ async fn a_thousand_texts_when_a_modem_comes_back_after_an_hour() -> Result<()> 
         .await?;
     assert_eq!(status(MessageStatus::Expired).await, 500);
     let said = texts(&fake);
-    assert_eq!(said.len(), 503);
-    assert!(said[..3].iter().all(|text| text.contains("the disk is full")), "first pages go first: {:?}", &said[..4]);
+    // The three pages waited for the same number: they leave as one.
+    assert_eq!(said.len(), 501);
+    let pages = ["#1", "#2", "#3"].iter().all(|code| said[0].contains(code));
+    assert!(pages && said[0].contains("the disk is full"), "first pages go first: {:?}", &said[..2]);
     let in_time: Vec<String> = (0..1000).filter(|nth| nth % 2 == 1).map(|nth| format!("{nth}")).collect();
-    assert_eq!(said[3..], in_time, "and the others in their order, each once");
+    assert_eq!(said[1..], in_time, "and the others in their order, each once");
     stop.cancel();
     running.await.context("the texter ends")?;
     Ok(())
